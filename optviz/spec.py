@@ -72,7 +72,7 @@ class Param:
 
     @property
     def kind(self) -> str:
-        """"flag", "choice", "whole" (an integer) or "real"."""
+        """ "flag", "choice", "whole" (an integer) or "real"."""
         return {bool: "flag", str: "choice", int: "whole", float: "real"}[type(self.default)]
 
     @property
@@ -232,13 +232,17 @@ class Catalogue(Mapping[str, E], Generic[E]):
         """
 
         def enter(fn: Callable) -> Callable:
-            self.add(self.entry(key=fn.__name__, fn=fn, summary=inspect.getdoc(fn) or "", **card))
+            self.add(fn, key=fn.__name__, summary=inspect.getdoc(fn) or "", **card)
             return fn
 
         return enter
 
-    def add(self, entry: E) -> None:
-        """Enter a finished card, after checking that function and card speak of the same names."""
+    def add(self, fn: Callable, *, defaults: Mapping[str, Value] | None = None, **card: Any) -> None:
+        """Enter a function and its card, after checking that both speak of the same names.
+
+        `defaults` gives common parameters another default for this entry.
+        """
+        entry = self.entry(fn=fn, **card)
         positional, by_name = [], []
         for name, parameter in inspect.signature(entry.fn).parameters.items():
             (by_name if parameter.kind is inspect.Parameter.KEYWORD_ONLY else positional).append(name)
@@ -254,8 +258,9 @@ class Catalogue(Mapping[str, E], Generic[E]):
         for problem, found in problems.items():
             if found:
                 raise TypeError(f"{self.noun} {entry.key} {problem}")
+        common = (p.but(default=defaults[p.name]) if defaults and p.name in defaults else p for p in self.common)
         needs = tuple(name for name in by_name if name in self.supplies)
-        self.entries[entry.key] = replace(entry, needs=needs, params=(*entry.params, *self.common))
+        self.entries[entry.key] = replace(entry, needs=needs, params=(*entry.params, *common))
 
 
 def number(value: float) -> str:
@@ -270,5 +275,3 @@ def number(value: float) -> str:
         digits = str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
         text = f"10{digits}" if mantissa == "1" else f"{mantissa}·10{digits}"
     return text.replace("-", "−")
-
-

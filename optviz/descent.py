@@ -1,0 +1,230 @@
+"""The loop: the only place in the project where an optimizer moves.
+
+`descend` takes a problem and a rule and returns the whole history as NumPy arrays. It is one `lax.scan`, compiled once
+for a problem, a rule and one of a few lengths. All numbers, hyperparameters included, are arguments of the compiled
+program, so that a slider never compiles anything.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import sys
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from optviz.optimizers import Optimizer
+from optviz.problems import Problem
+from optviz.schedules import Schedule
+from optviz.spec import Hyper
+
+LENGTHS = (500, 1500, 5000)  # steps a program is compiled for: a run goes to the next of them and is cut
+COMPILED_AT_MOST = 64  # programs kept; one takes about 2 MB
+SEED_BOUND = 2**32
+
+
+@dataclass(frozen=True)
+class Rule:
+    """An optimizer with its hyperparameters, some of which may follow a schedule: {name: (schedule, its values)}."""
+
+    optimizer: Optimizer
+    hyper: Hyper
+    schedules: Mapping[str, tuple[Schedule, Hyper]] = field(default_factory=dict)
+
+    @property
+    def key(self) -> Hashable:
+        """What a program is compiled for."""
+        return (
+            self.optimizer.key,
+            self.hyper.static,
+            tuple((name, entry.key, own.static) for name, (entry, own) in self.schedules.items()),
+        )
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """What a program is given."""
+        return {
+            "hyper": self.hyper.traced,
+            "schedules": {name: own.traced for name, (_, own) in self.schedules.items()},
+        }
+
+
+def rule(
+    optimizer: Optimizer,
+    values: Mapping[str, Any],
+    schedules: Mapping[str, tuple[Schedule, Mapping[str, Any]]] | None = None,
+) -> Rule:
+    """Check values and schedules and put them together. Raises ValueError with what is allowed."""
+    bound = {}
+    for name, (schedule, own) in (schedules or {}).items():
+        if name not in schedulable(optimizer):
+            allowed = ", ".join(schedulable(optimizer))
+            raise ValueError(f"{optimizer.key} cannot schedule {name!r}; it can schedule {allowed}")
+        bound[name] = (schedule, schedule.hyper(**own))
+    return Rule(optimizer, optimizer.hyper(**values), bound)
+
+
+def schedulable(optimizer: Optimizer) -> list[str]:
+    """The hyperparameters that may follow a schedule: every real number that is not compiled in."""
+    return [param.name for param in optimizer.params if param.kind == "real" and not param.static]
+
+
+class State(NamedTuple):
+    """What the next step needs: enough to go on later as if nothing had happened."""
+
+    t: int
+    theta: Any
+    slots: dict[str, Any]
+    memory: dict[str, dict[str, Any]]
+
+
+class Trajectory(NamedTuple):
+    """The history of a run of T steps in n parameters, as NumPy arrays.
+
+    Row i of `grad`, `step`, `lr`, the slots and `scheduled` made the move from theta[i] to theta[i + 1]. `grad` has
+    the step's noise and penalty in it; `loss` has neither. Slots are as the step left them.
+    """
+
+    theta: np.ndarray  # (T + 1, n)
+    loss: np.ndarray  # (T + 1,)
+    grad: np.ndarray  # (T, n)
+    step: np.ndarray  # (T, n)
+    lr: np.ndarray  # (T,)
+    slots: dict[str, Any]  # name -> pytree with leading axis T
+    scheduled: dict[str, np.ndarray]  # name of each scheduled hyperparameter -> (T,)
+    measures: dict[str, np.ndarray]
+    state: State
+
+    @property
+    def steps(self) -> int:
+        return len(self.lr)
+
+
+def descend(
+    problem: Problem, rule: Rule, steps: int, *, horizon: int | None = None, state: State | None = None
+) -> Trajectory:
+    """Take `steps` steps, from the problem's start or, given a `state`, from where an earlier run stopped.
+
+    `horizon` is the length of run that schedules count with; it is `steps` unless a run is cut into pieces. A run
+    that diverges is returned with its infinities.
+    """
+    horizon = horizon or steps
+    pieces, done = [], 0
+    while done < steps or not pieces:
+        length = min(steps - done, LENGTHS[-1])
+        pieces.append(_piece(problem, rule, length, horizon, state))
+        state, done = pieces[-1].state, done + length
+    if len(pieces) == 1:
+        return pieces[0]
+
+    def join(*parts: np.ndarray) -> np.ndarray:
+        return np.concatenate(parts)
+
+    later = [piece._replace(theta=piece.theta[1:], loss=piece.loss[1:]) for piece in pieces[1:]]
+    records = [piece._replace(state=None) for piece in (pieces[0], *later)]
+    return jax.tree.map(join, *records)._replace(state=state)
+
+
+def _piece(problem: Problem, rule: Rule, steps: int, horizon: int, state: State | None) -> Trajectory:
+    length = next(length for length in LENGTHS if length >= steps)
+    program = _program(problem, rule, length, fresh=state is None)
+    first = 0 if state is None else state.t
+    values = {"problem": problem.values, "rule": rule.values, "horizon": np.float64(horizon)}
+    carried = (problem.theta0, None, None) if state is None else (state.theta, state.slots, state.memory)
+    key = np.array([0, problem.seed % SEED_BOUND], dtype=np.uint32)
+    theta, loss, records = jax.tree.map(np.asarray, program(values, carried, np.int64(first), key))
+    grad, step, lr, slots, memory, scheduled = jax.tree.map(lambda record: record[:steps], records)
+    last = jax.tree.map(lambda record: record[-1], (slots, memory)) if steps else (None, None)
+    return Trajectory(
+        theta=theta[: steps + 1],
+        loss=loss[: steps + 1],
+        grad=grad,
+        step=step,
+        lr=lr,
+        slots=slots,
+        scheduled=scheduled,
+        measures={},
+        state=State(first + steps, theta[steps], *last),
+    )
+
+
+def _build(problem: Problem, rule: Rule, length: int, fresh: bool) -> Callable:
+    """The pure function that one compilation turns into a program."""
+    # Only what is compiled in may be used of problem and rule here: their values are this function's arguments.
+    optimizer, static = rule.optimizer, rule.hyper.static
+    schedules = {name: (entry, own.static) for name, (entry, own) in rule.schedules.items()}
+    objective, loss_of = problem.objective, problem.loss
+
+    def run(values, carried, first, key):
+        theta0, slots0, memory0 = carried
+        hyper0 = optimizer.unpack(values["rule"]["hyper"], static)
+        if fresh:
+            slots0 = optimizer.start(theta0, hyper0)
+            memory0 = {name: jax.tree.map(jnp.asarray, entry.init()) for name, (entry, _) in schedules.items()}
+
+        def move(carry, now):
+            theta, slots, memory = carry
+            t, draw = now
+
+            def loss(at):
+                return objective(at, draw, values["problem"])
+
+            gradient_at = jax.grad(loss)
+            grad = gradient_at(theta)
+            memory, scheduled = dict(memory), {}
+            for name, (entry, own_static) in schedules.items():
+                own = entry.unpack(values["rule"]["schedules"][name], own_static)
+                known = {"peak": hyper0[name], "steps": values["horizon"], "value": loss(theta)}
+                scheduled[name], memory[name] = entry.at(t, memory[name], **known, **own)
+            hyper = hyper0 | scheduled
+            supplied = {"t": t + 1, "theta": theta, "value": loss(theta), "loss": loss, "gradient_at": gradient_at}
+            asked = {name: supplied[name] for name in optimizer.needs}
+            step, slots = optimizer.fn(grad, **slots, **hyper, **asked)
+            return (theta + step, slots, memory), (theta + step, (grad, step, hyper["lr"], slots, memory, scheduled))
+
+        times = first + jnp.arange(length)
+        draws = jax.vmap(lambda t: problem.draw(key, t))(times)
+        _, (thetas, records) = jax.lax.scan(move, (theta0, slots0, memory0), (times.astype(theta0.dtype), draws))
+        thetas = jnp.concatenate([theta0[None], thetas])
+        return thetas, jax.vmap(lambda theta: loss_of(theta, values["problem"]))(thetas), records
+
+    return run
+
+
+_programs: OrderedDict[Hashable, Callable] = OrderedDict()
+_lock = threading.Lock()
+
+
+def _program(problem: Problem, rule: Rule, length: int, fresh: bool) -> Callable:
+    """The compiled loop, from a small store of the recently used ones.
+
+    A compiled program holds about 2 MB, which the C library keeps for itself even after JAX has let go: the store
+    forgets the program unused for longest and hands the memory back to the system.
+    """
+    key = (problem.key, rule.key, length, fresh)
+    with _lock:
+        if key not in _programs:
+            _programs[key] = jax.jit(_build(problem, rule, length, fresh))
+        _programs.move_to_end(key)
+        forgotten = _programs.popitem(last=False)[1] if len(_programs) > COMPILED_AT_MOST else None
+        program = _programs[key]
+    if forgotten is not None:
+        forgotten.clear_cache()
+        del forgotten
+        _return_memory()
+    return program
+
+
+def _return_memory() -> None:
+    gc.collect()
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc has it, musl does not
+        if trim is not None:
+            trim(0)

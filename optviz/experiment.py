@@ -1,0 +1,273 @@
+"""An experiment is a value: everything a screen shows follows from it.
+
+It is hashable, so it is a cache key, and it is checked when it is made, so whoever holds one holds a valid one.
+Defaults are left out of it, so that two experiments that mean the same are equal. `run` computes it; `trace` and
+`schedule` are the same for a notebook.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from optviz.descent import Rule, Trajectory, descend, rule
+from optviz.optimizers import OPTIMIZERS, Optimizer
+from optviz.problems import from_surface
+from optviz.schedules import SCHEDULES
+from optviz.spec import Entry, Param, Value
+from optviz.surfaces import SURFACES, Surface
+
+RACERS_AT_MOST = 8
+PINS_AT_MOST = 8
+
+STEPS = Param("steps", "T", 500, 10, 5000, log=True, domain="[1, 5000]", help="How many steps every racer takes.")
+NOISE = Param(
+    "noise",
+    "σ",
+    0.0,
+    1e-3,
+    100.0,
+    log=True,
+    domain="[0, inf)",
+    help="Standard deviation of the random error in each coordinate of every gradient, as mini-batches cause it.",
+)
+L2 = Param(
+    "l2",
+    "λ₂",
+    0.0,
+    1e-4,
+    10.0,
+    log=True,
+    domain="[0, inf)",
+    help="Adds the penalty ½λ₂‖θ‖² to the loss: its gradient goes through the rule like the rest.",
+)
+SEED = Param("seed", "seed", 0, 0, 99, domain="[0, 4294967295]", help="Another seed gives other noise.")
+TOLERANCE = Param(
+    "tolerance",
+    "tol",
+    1e-6,
+    1e-12,
+    1.0,
+    log=True,
+    domain="(0, inf)",
+    help="A run has arrived when its loss is within this of a minimum.",
+)
+SETTINGS = {param.name: param for param in (STEPS, NOISE, L2, SEED, TOLERANCE)}
+COORDINATE = Param("start", "θ₀", 0.0, domain="[-1e6, 1e6]", help="Where every racer starts.")
+
+
+@dataclass(frozen=True)
+class Pick:
+    """One entry of a catalogue with some of its parameters set."""
+
+    key: str
+    values: Any = ()  # given as a mapping, kept as sorted pairs so that it hashes
+
+    def __post_init__(self):
+        object.__setattr__(self, "values", tuple(sorted(dict(self.values).items())))
+
+    def but(self, **values: Value) -> Pick:
+        """This pick with some values changed."""
+        return Pick(self.key, dict(self.values) | values)
+
+    def canonical(self, entry: Entry) -> Pick:
+        """The same pick with its values checked and those at their defaults left out."""
+        complete = entry.complete(dict(self.values))
+        return Pick(self.key, {name: v for name, v in complete.items() if v != entry.defaults[name]})
+
+
+@dataclass(frozen=True)
+class Racer:
+    """An optimizer with its own hyperparameters and schedules."""
+
+    optimizer: Pick
+    schedules: Any = ()  # given as a mapping from hyperparameter to Pick, kept as sorted pairs
+
+    def __post_init__(self):
+        entry = OPTIMIZERS.find(self.optimizer.key)
+        object.__setattr__(self, "optimizer", self.optimizer.canonical(entry))
+        schedules = {name: pick.canonical(SCHEDULES.find(pick.key)) for name, pick in dict(self.schedules).items()}
+        object.__setattr__(self, "schedules", tuple(sorted(schedules.items())))
+        self.rule  # noqa: B018  (raises on a hyperparameter that cannot be scheduled)
+
+    @property
+    def entry(self) -> Optimizer:
+        return OPTIMIZERS[self.optimizer.key]
+
+    @property
+    def values(self) -> dict[str, Value]:
+        """All hyperparameters, defaults included."""
+        return self.entry.complete(dict(self.optimizer.values))
+
+    @property
+    def rule(self) -> Rule:
+        bound = {name: (SCHEDULES[pick.key], dict(pick.values)) for name, pick in self.schedules}
+        return rule(self.entry, dict(self.optimizer.values), bound)
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A race on a surface. `pins` are experiments of one racer each that stay as ghosts while the sliders move."""
+
+    surface: Pick
+    racers: tuple[Racer, ...] = ()
+    start: tuple[float, float] | None = None  # None: the surface's own first start
+    steps: int = 500
+    noise: float = 0.0
+    l2: float = 0.0
+    seed: int = 0
+    tolerance: float = 1e-6
+    pins: tuple[Experiment, ...] = ()
+
+    def __post_init__(self):
+        entry = SURFACES.find(self.surface.key)
+        start = entry.starts[0] if self.start is None else self.start
+        if len(start) != 2:
+            raise ValueError(f"start must be two numbers, not {start!r}")
+        checked = {
+            "surface": self.surface.canonical(entry),
+            "racers": tuple(self.racers),
+            "pins": tuple(self.pins),
+            "start": tuple(float(COORDINATE.check(part)) for part in start),
+            **{name: param.check(getattr(self, name)) for name, param in SETTINGS.items()},
+        }
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
+        for name, most in (("racers", RACERS_AT_MOST), ("pins", PINS_AT_MOST)):
+            if len(checked[name]) > most:
+                raise ValueError(f"at most {most} {name}, not {len(checked[name])}")
+
+    @property
+    def entry(self) -> Surface:
+        return SURFACES[self.surface.key]
+
+    @property
+    def surface_values(self) -> dict[str, Value]:
+        """All of the surface's parameters, defaults included."""
+        return self.entry.complete(dict(self.surface.values))
+
+    @property
+    def conditions(self) -> tuple:
+        """Everything that is the same for all racers."""
+        return (self.surface, self.start, self.steps, self.noise, self.l2, self.seed)
+
+    def on(self, surface: Pick) -> Experiment:
+        """The same race on another surface, from that surface's own start."""
+        return replace(self, surface=surface, start=None)
+
+    def with_racer(self, index: int, racer: Racer | None) -> Experiment:
+        """This experiment with one racer exchanged, or without it."""
+        before, after = self.racers[:index], self.racers[index + 1 :]
+        return replace(self, racers=(*before, *([racer] if racer else []), *after))
+
+    def pinned(self, index: int) -> Experiment:
+        """This experiment with racer `index`, as it is now, added to the ghosts (once)."""
+        ghost = replace(self, racers=(self.racers[index],), pins=())
+        return self if ghost in self.pins else replace(self, pins=(*self.pins, ghost)[-PINS_AT_MOST:])
+
+
+class Run(NamedTuple):
+    """One racer's run, ready to be looked at."""
+
+    label: str
+    racer: Racer
+    trajectory: Trajectory
+    ghost: bool = False
+
+
+def run(experiment: Experiment) -> list[Run]:
+    """Let every racer run, then the pinned ones that belong to this surface, as they ran when they were pinned."""
+    ghosts = [pin for pin in experiment.pins if pin.surface.key == experiment.surface.key]
+    pinned = [f"{name} (pinned)" for name in labels([pin.racers[0] for pin in ghosts])]
+    named = zip(labels(experiment.racers), experiment.racers, strict=True)
+    return [Run(name, racer, _run_one(racer, *experiment.conditions)) for name, racer in named] + [
+        Run(name, pin.racers[0], _run_one(pin.racers[0], *pin.conditions), ghost=True)
+        for name, pin in zip(pinned, ghosts, strict=True)
+    ]
+
+
+@lru_cache(maxsize=64)
+def _run_one(racer: Racer, surface: Pick, start: tuple[float, float], steps: int, *chance: Any) -> Trajectory:
+    """Cached, so that moving one racer's slider leaves the others' runs as they are."""
+    noise, l2, seed = chance
+    problem = from_surface(
+        SURFACES[surface.key], start, surface_values=dict(surface.values), noise=noise, l2=l2, seed=seed
+    )
+    return descend(problem, racer.rule, steps)
+
+
+def labels(racers: Iterable[Racer]) -> list[str]:
+    """What each racer is called: its title, and where several share a title, what tells them apart."""
+    racers = list(racers)
+    names = []
+    for racer in racers:
+        rivals = [other for other in racers if other.optimizer.key == racer.optimizer.key]
+        differing = [
+            f"{param.symbol} {param.write(racer.values[param.name])}"
+            for param in racer.entry.params
+            if len({other.values[param.name] for other in rivals}) > 1
+        ]
+        if len({other.schedules for other in rivals}) > 1:
+            differing += [SCHEDULES[pick.key].title.lower() for _, pick in racer.schedules] or ["no schedule"]
+        names.append(racer.entry.title + (f" ({', '.join(differing)})" if differing else ""))
+    return [f"{name} #{names[: i + 1].count(name)}" if names.count(name) > 1 else name for i, name in enumerate(names)]
+
+
+# From Python ---------------------------------------------------------------------------------------------------------
+
+
+def trace(
+    surface: str,
+    optimizer: str,
+    *,
+    steps: int,
+    start: tuple[float, float] | None = None,
+    surface_values: Mapping[str, Any] | None = None,
+    schedules: Mapping[str, Pick] | None = None,
+    noise: float = 0.0,
+    l2: float = 0.0,
+    seed: int = 0,
+    **hyperparameters: Any,
+) -> Trajectory:
+    """Run one optimizer on one surface: `trace("rosenbrock", "adam", steps=500, lr=0.02)`.
+
+    `schedules` maps a hyperparameter to a schedule, as in `{"lr": Pick("cosine")}`. Returns a `Trajectory` of NumPy
+    float64 arrays; a run that diverges is returned with its infinities. Raises ValueError, with what is allowed, on an
+    unknown name, a wrong shape or a value outside its domain.
+    """
+    field = SURFACES.find(surface)
+    point = np.asarray(field.starts[0] if start is None else start, dtype=np.float64)
+    if point.shape != (2,) or not np.isfinite(point).all():
+        raise ValueError(f"start must be two finite numbers, not {start!r}")
+    picks = {name: (SCHEDULES.find(pick.key), dict(pick.values)) for name, pick in (schedules or {}).items()}
+    return descend(
+        from_surface(
+            field,
+            (point[0], point[1]),
+            surface_values=dict(surface_values or {}),
+            noise=float(NOISE.check(noise)),
+            l2=float(L2.check(l2)),
+            seed=int(SEED.check(seed)),
+        ),
+        rule(OPTIMIZERS.find(optimizer), hyperparameters, picks),
+        _any_steps(steps),
+    )
+
+
+def schedule(name: str, *, steps: int, lr: float, **values: Any) -> np.ndarray:
+    """The learning rate at each of `steps` steps, shape (steps,): `schedule("cosine", steps=200, lr=0.1)`.
+
+    It is what a run would use: the schedule is driven by the loop itself, by an optimizer that never moves.
+    """
+    still = from_surface(SURFACES["sphere"], (0.0, 0.0))
+    scheduled = rule(OPTIMIZERS["sgd"], {"lr": lr}, {"lr": (SCHEDULES.find(name), values)})
+    return descend(still, scheduled, _any_steps(steps)).lr
+
+
+def _any_steps(steps: Any) -> int:
+    """A notebook may take longer runs than a visitor of the app."""
+    return int(STEPS.but(domain="[1, inf)").check(steps))

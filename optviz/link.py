@@ -1,0 +1,169 @@
+"""Links: an experiment as the fields of a query string, and back.
+
+A link is meant to be read: `?surface=valley~kappa~50&start=-2~1&racer=adam~lr~0.02~lr.by~cosine`. Whatever equals the
+default is left out. `~` separates names and values because it survives in an address unescaped; `lr.by` names the
+schedule of lr and `lr.final` a parameter of that schedule; in a pin, which is a racer with the conditions under which
+it ran, `.x` or `.kappa` is such a condition.
+
+What cannot be read falls back to its default, field by field, with a sentence that says so: a link from a colleague
+with one typing error still opens the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+
+from optviz.experiment import COORDINATE, PINS_AT_MOST, RACERS_AT_MOST, SETTINGS, Experiment, Pick, Racer
+from optviz.optimizers import OPTIMIZERS
+from optviz.schedules import SCHEDULES
+from optviz.spec import Entry, Param, Value
+from optviz.surfaces import SURFACES
+
+VERSION = "1"
+NOBODY = "none"  # what stands for an empty list of racers
+FIELD_AT_MOST = 2000  # characters that are read of one field
+MESSAGES_AT_MOST = 5
+
+Query = Mapping[str, list[str]]
+
+
+def to_query(experiment: Experiment, default: Experiment) -> dict[str, list[str]]:
+    """The fields of a link to `experiment`, without those that `default` has already; {} for the default itself."""
+    query: dict[str, list[str]] = {}
+    moved = experiment.surface != default.surface
+    if moved:
+        query["surface"] = [_join(experiment.surface.key, _written(experiment.entry, experiment.surface))]
+    if experiment.start != (default.on(experiment.surface) if moved else default).start:
+        query["start"] = ["~".join(COORDINATE.write(part) for part in experiment.start)]
+    for name, param in SETTINGS.items():
+        if getattr(experiment, name) != getattr(default, name):
+            query[name] = [param.write(getattr(experiment, name))]
+    if experiment.racers != default.racers:
+        query["racer"] = [_write_racer(racer) for racer in experiment.racers] or [NOBODY]
+    if experiment.pins != default.pins:
+        query["pin"] = [_write_pin(pin) for pin in experiment.pins]
+    return {"v": [VERSION], **query} if query else {}
+
+
+def from_query(query: Query, default: Experiment) -> tuple[Experiment, list[str]]:
+    """The experiment that a link's fields describe, and a sentence for everything that could not be read."""
+    messages: list[str] = []
+    experiment = default
+    one = {name: values[-1][:FIELD_AT_MOST] for name, values in query.items() if values}
+    many = {name: [value[:FIELD_AT_MOST] for value in values] for name, values in query.items()}
+    if one.pop("v", VERSION) != VERSION:
+        messages.append("The link was written by another version of this page and may open differently.")
+    with _forgiving(messages):
+        unknown = sorted(set(one) - {"surface", "start", "racer", "pin", *SETTINGS})
+        if unknown:
+            raise ValueError(f"there is no field “{unknown[0][:32]}”")
+    if "surface" in one:
+        with _forgiving(messages):
+            key, given = _split(one["surface"])
+            entry = SURFACES.find(key)
+            experiment = experiment.on(Pick(key, _read(entry.param, given, messages)))
+    if "start" in one:
+        with _forgiving(messages):
+            experiment = replace(experiment, start=tuple(COORDINATE.parse(part) for part in one["start"].split("~")))
+    settings = {name: text for name, text in one.items() if name in SETTINGS}
+    experiment = replace(experiment, **_read(SETTINGS, settings, messages))
+    if "racer" in many:
+        texts = [] if many["racer"] == [NOBODY] else many["racer"]
+        racers = _read_each(texts, RACERS_AT_MOST, lambda text: _read_racer(text, messages)[0], messages)
+        experiment = replace(experiment, racers=tuple(racers)) if racers or not texts else experiment
+    pins = _read_each(many.get("pin", []), PINS_AT_MOST, lambda text: _read_pin(text, experiment, messages), messages)
+    experiment = replace(experiment, pins=tuple(pins))
+    return experiment, messages[:MESSAGES_AT_MOST]
+
+
+def _join(key: str, pairs: Mapping[str, str]) -> str:
+    return "~".join([key, *(part for pair in pairs.items() for part in pair)])
+
+
+def _split(text: str) -> tuple[str, dict[str, str]]:
+    key, *rest = text.split("~")
+    return key, dict(zip(rest[::2], rest[1::2], strict=False))
+
+
+def _written(entry: Entry, pick: Pick, prefix: str = "") -> dict[str, str]:
+    return {prefix + name: entry.param[name].write(value) for name, value in pick.values}
+
+
+def _read(params: Mapping[str, Param], texts: Mapping[str, str], messages: list[str]) -> dict[str, Value]:
+    values = {}
+    for name, text in texts.items():
+        with _forgiving(messages):
+            if name not in params:
+                raise ValueError(f"there is no parameter “{name[:32]}”; there are {', '.join(params) or 'none'}")
+            values[name] = params[name].parse(text)
+    return values
+
+
+def _read_each(texts: list[str], most: int, read, messages: list[str]) -> list:
+    things = []
+    for text in texts[:most]:
+        with _forgiving(messages):
+            things.append(read(text))
+    if len(texts) > most:
+        messages.append(f"Only the first {most} of {len(texts)} are shown.")
+    return things
+
+
+def _write_racer(racer: Racer) -> str:
+    pairs = _written(racer.entry, racer.optimizer)
+    for name, pick in racer.schedules:
+        pairs |= {f"{name}.by": pick.key, **_written(SCHEDULES[pick.key], pick, prefix=f"{name}.")}
+    return _join(racer.optimizer.key, pairs)
+
+
+def _read_racer(text: str, messages: list[str]) -> tuple[Racer, dict[str, str]]:
+    """The racer, and the conditions (the names that start with a dot) that came with it."""
+    key, given = _split(text)
+    entry = OPTIMIZERS.find(key)
+    groups: dict[str, dict[str, str]] = {}
+    own = {}
+    for name, value in given.items():
+        head, dot, tail = name.partition(".")
+        if dot:
+            groups.setdefault(head, {})[tail] = value
+        else:
+            own[name] = value
+    conditions = groups.pop("", {})
+    racer = Racer(Pick(key, _read(entry.param, own, messages)))
+    for name, texts in groups.items():
+        with _forgiving(messages):
+            schedule = SCHEDULES.find(texts.pop("by", "none"))
+            pick = Pick(schedule.key, _read(schedule.param, texts, messages))
+            racer = replace(racer, schedules={**dict(racer.schedules), name: pick})
+    return racer, conditions
+
+
+def _write_pin(pin: Experiment) -> str:
+    conditions = {".surface": pin.surface.key, **_written(pin.entry, pin.surface, prefix=".")}
+    conditions |= {f".{axis}": COORDINATE.write(part) for axis, part in zip("xy", pin.start, strict=True)}
+    blank = Experiment(pin.surface)
+    for name, param in SETTINGS.items():
+        if getattr(pin, name) != getattr(blank, name):
+            conditions[f".{name}"] = param.write(getattr(pin, name))
+    return "~".join([_write_racer(pin.racers[0]), _join("", conditions)[1:]])
+
+
+def _read_pin(text: str, experiment: Experiment, messages: list[str]) -> Experiment:
+    racer, conditions = _read_racer(text, messages)
+    entry = SURFACES.find(conditions.pop("surface", experiment.surface.key))
+    point = {axis: COORDINATE.but(name=axis) for axis in "xy"}
+    read = _read({**entry.param, **SETTINGS, **point}, conditions, messages)
+    own = {name: read[name] for name in entry.param if name in read}
+    settings = {name: read[name] for name in SETTINGS if name in read}
+    start = (read.get("x", entry.starts[0][0]), read.get("y", entry.starts[0][1]))
+    return Experiment(Pick(entry.key, own), racers=(racer,), start=start, **settings)
+
+
+@contextmanager
+def _forgiving(messages: list[str]) -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        messages.append(f"Part of the link could not be read: {error}. The default stands in for it.")
