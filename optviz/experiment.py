@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from optviz.descent import Rule, Trajectory, descend, rule
+from optviz.doctor import Outcome, outcome
 from optviz.optimizers import OPTIMIZERS, Optimizer
 from optviz.problems import from_surface
 from optviz.schedules import SCHEDULES
@@ -176,22 +177,30 @@ class Run(NamedTuple):
     label: str
     racer: Racer
     trajectory: Trajectory
+    outcome: Outcome
     ghost: bool = False
 
 
 def run(experiment: Experiment) -> list[Run]:
     """Let every racer run, then the pinned ones that belong to this surface, as they ran when they were pinned."""
     ghosts = [pin for pin in experiment.pins if pin.surface.key == experiment.surface.key]
-    pinned = [f"{name} (pinned)" for name in labels([pin.racers[0] for pin in ghosts])]
+    pinned = labels([pin.racers[0] for pin in ghosts])
     named = zip(labels(experiment.racers), experiment.racers, strict=True)
-    return [Run(name, racer, _run_one(racer, *experiment.conditions)) for name, racer in named] + [
-        Run(name, pin.racers[0], _run_one(pin.racers[0], *pin.conditions), ghost=True)
-        for name, pin in zip(pinned, ghosts, strict=True)
+    return [_one(experiment, racer, name) for name, racer in named] + [
+        _one(pin, pin.racers[0], f"{name} (pinned)", ghost=True) for name, pin in zip(pinned, ghosts, strict=True)
     ]
 
 
+def _one(experiment: Experiment, racer: Racer, label: str, ghost: bool = False) -> Run:
+    trajectory = _descend(racer, *experiment.conditions)
+    minima = experiment.entry.minima_at(experiment.surface_values)
+    return Run(
+        label, racer, trajectory, outcome(trajectory, minima, experiment.entry.window, experiment.tolerance), ghost
+    )
+
+
 @lru_cache(maxsize=64)
-def _run_one(racer: Racer, surface: Pick, start: tuple[float, float], steps: int, *chance: Any) -> Trajectory:
+def _descend(racer: Racer, surface: Pick, start: tuple[float, float], steps: int, *chance: Any) -> Trajectory:
     """Cached, so that moving one racer's slider leaves the others' runs as they are."""
     noise, l2, seed = chance
     problem = from_surface(

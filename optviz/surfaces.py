@@ -59,11 +59,13 @@ class Surface(Entry):
 
     def minima_at(self, values: Mapping[str, Any]) -> tuple[Minimum, ...]:
         """The local minima in the window when the parameters have these values."""
-        return self.minima(**self.complete(values)) if callable(self.minima) else self.minima
+        complete = self.complete(values)
+        return self.minima(**complete) if callable(self.minima) else self.minima
 
     def saddles_at(self, values: Mapping[str, Any]) -> tuple[Point, ...]:
         """The saddle points in the window when the parameters have these values."""
-        return self.saddles(**self.complete(values)) if callable(self.saddles) else self.saddles
+        complete = self.complete(values)
+        return self.saddles(**complete) if callable(self.saddles) else self.saddles
 
     def lowest_at(self, values: Mapping[str, Any]) -> tuple[Minimum, ...]:
         """The minima of least value f*, usually one; none if the surface has no minimum."""
@@ -97,7 +99,7 @@ OURS = Source("optviz", 2026, "Teaching surfaces")
 
 def root(s):
     """√s, level where s vanishes: its true slope there is infinite, and the chain rule would make NaN of it."""
-    away = s > 1e-30  # below, √s is less than the rounding of the values it is added to
+    away = s > 1e-30  # a root below 1e-15 is nothing beside values of order 1, and s^(−3/2) must not overflow
     return jnp.where(away, jnp.sqrt(jnp.where(away, s, 1.0)), 0.0)
 
 
@@ -174,18 +176,15 @@ def sphere(x, y):
     return x**2 + y**2
 
 
-KAPPA = Param(
-    "kappa", "κ", 25.0, 1, 1000, log=True, domain="(0, inf)", help="How many times more curved the steep direction is."
-)
-ROTATION = Param("rotation", "φ", 0.0, 0, 90, help="Angle of the valley's floor to the x axis, in degrees.")
-
-
 @surface(
     title="Valley",
     formula=r"""f(x, y) = \tfrac12 (u^2 + \kappa v^2), \quad
         u = x \cos\varphi + y \sin\varphi, \quad v = y \cos\varphi - x \sin\varphi""",
     source=Source("Goh", 2017, "Why Momentum Really Works", "https://distill.pub/2017/momentum/"),
-    params=(KAPPA, ROTATION),
+    params=(
+        Param("kappa", "κ", 25.0, 1.0, 1000.0, log=True, domain="(0, inf)", help="How much steeper it is across."),
+        Param("rotation", "φ", 0.0, 0.0, 90.0, help="Angle of the valley's floor to the x axis, in degrees."),
+    ),
     window=(-2.0, 2.0, -2.0, 2.0),
     starts=((-1.8, 1.0), (1.5, 1.5), (-0.5, -1.8)),
     minima=(Minimum(0.0, 0.0, 0.0),),
@@ -225,7 +224,7 @@ def steep_valley(x, y):
         "https://doi.org/10.1093/comjnl/3.3.175",
     ),
     params=(
-        Param("b", "b", 100.0, 1, 1000, log=True, domain="(0, inf)", help="How steep the walls of the ravine are."),
+        Param("b", "b", 100.0, 1.0, 1000.0, log=True, domain="(0, inf)", help="How steep the walls of the ravine are."),
     ),
     window=(-2.0, 2.0, -1.0, 3.0),
     starts=((-1.2, 1.0), (0.0, 2.5), (1.8, -0.5), (-1.8, 2.8)),
@@ -416,7 +415,9 @@ RIPPLES = Part(
     title="Rastrigin",
     formula=r"f(x, y) = 2A + x^2 - A \cos 2\pi x + y^2 - A \cos 2\pi y",
     source=Source("Rastrigin", 1974, "Systems of Extremal Control (in Russian)"),
-    params=(Param("amplitude", "A", 10.0, 0, 20, domain="[0, inf)", help="Height of the ripples; 0 leaves the bowl."),),
+    params=(
+        Param("amplitude", "A", 10.0, 0.0, 20.0, domain="[0, inf)", help="Height of the ripples; 0 leaves the bowl."),
+    ),
     window=(-5.12, 5.12, -5.12, 5.12),
     starts=((4.3, -3.7), (-2.4, 1.6), (0.6, 0.6)),
     **separable(5.12, RIPPLES, RIPPLES),
@@ -462,7 +463,9 @@ WELLS = Part(
         "Simulated Annealing",
         "https://doi.org/10.1016/0893-6080(90)90029-K",
     ),
-    params=(Param("tilt", "τ", 5.0, 0, 30, help="What makes the four basins unequal; at 0 they are equally deep."),),
+    params=(
+        Param("tilt", "τ", 5.0, 0.0, 30.0, help="What makes the four basins unequal; at 0 they are equally deep."),
+    ),
     window=(-5.0, 5.0, -5.0, 5.0),
     starts=((0.5, 0.5), (1.0, -4.0), (-4.0, 1.0), (4.5, 4.0)),
     **separable(5.0, WELLS, WELLS),
@@ -520,14 +523,15 @@ def easom(x, y):
     window=(-15.0, -5.0, -3.0, 3.0),
     starts=((-14.0, 2.5), (-6.0, -2.0), (-12.0, 0.5)),
     minima=(Minimum(-10.0, 1.0, 0.0),),
-    kinks="All along the ravine y = x²/100, where the walls are infinitely steep, and across it at x = −10. On the "
-    "very floor of the ravine autodiff is given 0 for the walls, and at x = −10 it gives 0 for |x + 10|.",
+    kinks="All along the ravine y = x²/100, where the walls are infinitely steep, and across it at x = −10. Where one "
+    "of the two terms vanishes, autodiff is given 0 for its slope.",
     note="Every point of the ravine's floor is a minimum across it; along it the floor falls gently to x = −10.",
     teaches="The gradient grows towards the cusp: with a constant learning rate a run never stops bouncing.",
 )
 def bukin6(x, y):
     """A curved ravine with a razor-sharp floor."""
-    return 100 * root(jnp.abs(y - x**2 / 100)) + 0.01 * jnp.abs(x + 10)
+    # 0.01·x² would be rounded differently by a fused multiply-add, and the root turns 10⁻¹⁷ at the minimum into 10⁻⁷.
+    return 100 * root(jnp.abs(y - (0.1 * x) ** 2)) + 0.01 * root((x + 10) ** 2)
 
 
 @surface(
@@ -636,7 +640,9 @@ def monkey_saddle(x, y):
     title="Plateau",
     formula=r"f(x, y) = 1 - e^{-(x^2 + y^2)/w^2}",
     source=OURS,
-    params=(Param("width", "w", 1.0, 0.25, 4, log=True, domain="(0, inf)", help="Radius of the hole in the plateau."),),
+    params=(
+        Param("width", "w", 1.0, 0.25, 4.0, log=True, domain="(0, inf)", help="Radius of the hole in the plateau."),
+    ),
     window=(-4.0, 4.0, -4.0, 4.0),
     starts=((1.5, 1.0), (2.5, -2.0), (0.4, 0.3)),
     minima=(Minimum(0.0, 0.0, 0.0),),
@@ -688,14 +694,7 @@ def _well(x: float, sharpness: float) -> Minimum:
     source=OURS,
     params=(
         Param(
-            "sharpness",
-            "s",
-            25.0,
-            1,
-            100,
-            log=True,
-            domain="(0, inf)",
-            help="How many times sharper the right well is.",
+            "sharpness", "s", 25.0, 1.0, 100.0, log=True, domain="(0, inf)", help="Curvature, if the left well has 1."
         ),
     ),
     window=(-3.0, 3.0, -3.0, 3.0),

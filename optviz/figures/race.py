@@ -1,0 +1,150 @@
+"""The race over a surface: what the stage draws.
+
+`race` turns runs into one plain record: the contour and the axes are Plotly figures, the runs are arrays that the stage
+draws above them step by step. It is JSON through and through, small enough to send at every move of a slider.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from optviz.experiment import Experiment, Run
+from optviz.figures import theme
+from optviz.landscape import over_window
+from optviz.spec import number
+
+
+def race(
+    experiment: Experiment,
+    runs: Sequence[Run],
+    *,
+    autoplay: bool = False,
+    loop: bool = False,
+    compact: bool = False,
+) -> dict[str, Any]:
+    """Everything the stage needs to show an experiment. `compact` leaves the curves out."""
+    surface = experiment.entry
+    minima = surface.minima_at(experiment.surface_values)
+    lowest = min((m.value for m in minima), default=None)
+    curves = [
+        _curve("loss", _loss_title(lowest), "Loss of every racer against the step", log=lowest is not None),
+        _curve("gradient", "Gradient norm ‖∇f‖", "Length of the gradient that every racer used, against the step"),
+        _curve("lr", "Learning rate η", "Learning rate of every racer against the step"),
+    ]
+    return {
+        "steps": max([experiment.steps, *(run.trajectory.steps for run in runs if run.ghost)], default=0),
+        "panels": [_plane(experiment, minima, lowest), *([] if compact else curves)],
+        "racers": [_racer(run, lowest, runs[:i]) for i, run in enumerate(runs)],
+        "scales": {mode: theme.scale(mode) for mode in theme.SCALES},
+        "revision": surface.key,
+        "autoplay": autoplay,
+        "loop": loop,
+        "compact": compact,
+    }
+
+
+def _loss_title(lowest: float | None) -> str:
+    if not lowest:  # none at all, or exactly zero
+        return "Loss f"
+    return f"Loss above the minimum, f − ({number(lowest)})"
+
+
+def _curve(name: str, title: str, alt: str, log: bool = True) -> dict[str, Any]:
+    return {"name": name, "kind": "curve", "y": name, "log": log, "title": title, "alt": alt, "figure": {"layout": {}}}
+
+
+def _racer(run: Run, lowest: float | None, before: Sequence[Run]) -> dict[str, Any]:
+    """One racer's line: how it looks, and its series as float32."""
+    look = theme.style(run.racer.optimizer.key)
+    same = [other.racer.optimizer.key for other in before].count(run.racer.optimizer.key)
+    path = run.trajectory
+    with np.errstate(over="ignore", invalid="ignore"):
+        gradient = np.linalg.norm(path.grad, axis=1)
+        series = {
+            "x": path.theta[:, 0],
+            "y": path.theta[:, 1],
+            "loss": path.loss - (lowest or 0.0),
+            "gradient": gradient,
+            "lr": path.lr,
+        }
+    return {
+        "label": run.label,
+        "color": look.color,
+        "dash": list(look.dash),
+        "marker": theme.MARKERS[same % len(theme.MARKERS)],
+        "ghost": run.ghost,
+        "series": {name: theme.floats(values) for name, values in series.items()},
+        "stop": run.outcome.at,
+        "state": run.outcome.sentence,
+    }
+
+
+def _plane(experiment: Experiment, minima: Sequence[Any], lowest: float | None) -> dict[str, Any]:
+    surface = experiment.entry
+    plane = over_window(surface.key, experiment.surface_values)
+    left, right, bottom, top = surface.window
+    height, bar, unit = _heights(plane.loss, lowest, surface.log)
+    contour = {
+        "type": "contour",
+        "x": theme.array(plane.alpha),
+        "y": theme.array(plane.beta),
+        "z": theme.array(height),
+        "coloraxis": "coloraxis",
+        "ncontours": 24,
+        "contours": {"coloring": "fill"},
+        "line": {"width": 0.6},
+        "hovertemplate": f"x %{{x:.3f}}<br>y %{{y:.3f}}<br>{unit} %{{z:.3g}}<extra></extra>",
+    }
+    layout = {
+        "xaxis": {"range": [left, right], "title": {"text": "x"}, "constrain": "domain"},
+        "yaxis": {"range": [bottom, top], "title": {"text": "y"}, "scaleanchor": "x", "constrain": "domain"},
+        "coloraxis": {"colorbar": bar},
+    }
+    known = [*((m.x, m.y, "minimum", m.value) for m in minima)]
+    known += [(x, y, "saddle", None) for x, y in surface.saddles_at(experiment.surface_values)]
+    marks = [
+        {
+            "x": x,
+            "y": y,
+            "kind": kind,
+            "label": kind if value is None else f"{_rank(value, lowest)}, f = {number(value)}",
+        }
+        for x, y, kind, value in known
+        if left <= x <= right and bottom <= y <= top
+    ]
+    start_x, start_y = experiment.start
+    marks.append({"x": start_x, "y": start_y, "kind": "start", "label": "start"})
+    return {
+        "name": "surface",
+        "kind": "plane",
+        "x": "x",
+        "y": "y",
+        "title": f"{surface.title}: f(x, y) from above",
+        "alt": f"Contour map of the {surface.title} surface with the paths of {len(experiment.racers)} optimizers",
+        "figure": {"data": [contour], "layout": layout},
+        "click": True,
+        "marks": marks,
+    }
+
+
+def _rank(value: float, lowest: float | None) -> str:
+    return "global minimum" if lowest is not None and value <= lowest + 1e-9 * max(1, abs(lowest)) else "local minimum"
+
+
+def _heights(loss: np.ndarray, lowest: float | None, log: bool) -> tuple[np.ndarray, dict[str, Any], str]:
+    """What the colour shows: the loss itself, or log₁₀ of its height above the minimum, with the scale labelled so."""
+    if not log or lowest is None:
+        return loss, {"title": {"text": "f"}}, "f"
+    above = loss - lowest
+    # A grid point that hits the minimum has no logarithm; it takes the colour of the lowest one that has.
+    height = np.log10(np.where(above > 0, above, above[above > 0].min()))
+    ticks = np.arange(np.ceil(height.min()), np.floor(height.max()) + 1)
+    bar = {
+        "title": {"text": "f − min f" if lowest else "f"},
+        "tickvals": ticks.tolist(),
+        "ticktext": [f"10<sup>{int(tick)}</sup>".replace("-", "−") for tick in ticks],
+    }
+    return height, bar, "log₁₀(f − min f)" if lowest else "log₁₀ f"

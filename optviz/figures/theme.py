@@ -1,0 +1,70 @@
+"""What every picture shares: the colour of each optimizer, colour scales, and how arrays travel to the browser.
+
+The hues are those of Okabe and Ito, told apart with every kind of colour blindness, but for their yellow, which is
+darkened to read on white too, and grey in the place of black, which would vanish in the dark. An optimizer has the same
+hue and dash on every chart: hues repeat after seven optimizers, and the second and third round are dashed. Racers that
+share an optimizer differ in the shape of their head.
+"""
+
+from __future__ import annotations
+
+import base64
+from typing import NamedTuple
+
+import numpy as np
+
+from optviz.optimizers import OPTIMIZERS
+
+# By Streamlit's name for the hue: its own text colours are set to these in .streamlit/config.toml, so that a label such
+# as ":blue[●] SGD" shows the colour of the picture.
+HUES = {
+    "blue": "#0072B2",
+    "orange": "#E69F00",
+    "violet": "#CC79A7",
+    "yellow": "#B8A800",
+    "green": "#009E73",
+    "gray": "#808891",
+    "red": "#D55E00",
+}
+DASHES: tuple[tuple[int, ...], ...] = ((), (9, 5), (2, 4))
+MARKERS = ("circle", "square", "triangle", "diamond", "star", "cross", "hexagon", "pentagon")
+
+# Pale in the valleys, so that paths stand out where they matter; monotone in lightness, so that grey prints read too.
+SCALES = {
+    "light": ["#FBFCFE", "#E3EAF3", "#C6D3E4", "#A5B8D1", "#839BBC", "#637FA5", "#47648B"],
+    "dark": ["#10161F", "#18222F", "#213042", "#2C4057", "#39526D", "#486684", "#5A7C9C"],
+}
+
+
+class Style(NamedTuple):
+    """How an optimizer is drawn. `hue` is Streamlit's name of the colour."""
+
+    hue: str
+    color: str
+    dash: tuple[int, ...]
+
+
+def style(optimizer: str) -> Style:
+    """The one style of an optimizer, from its place in the catalogue."""
+    turn, index = divmod(list(OPTIMIZERS).index(optimizer), len(HUES))
+    hue = list(HUES)[index]
+    return Style(hue, HUES[hue], DASHES[turn % len(DASHES)])
+
+
+def scale(mode: str) -> list[list]:
+    """A Plotly colour scale for the "light" or the "dark" theme."""
+    colors = SCALES[mode]
+    return [[i / (len(colors) - 1), color] for i, color in enumerate(colors)]
+
+
+def floats(values: np.ndarray) -> str:
+    """An array as the browser takes it quickest: little-endian float32 in base64. Values beyond float32 become
+    infinite, which is how the stage tells divergence."""
+    with np.errstate(over="ignore"):
+        return base64.b64encode(np.ascontiguousarray(values, dtype="<f4").tobytes()).decode()
+
+
+def array(values: np.ndarray) -> dict[str, str]:
+    """An array as a Plotly figure takes it."""
+    shape = {} if values.ndim == 1 else {"shape": ", ".join(map(str, values.shape))}
+    return {"dtype": "f4", "bdata": floats(values), **shape}

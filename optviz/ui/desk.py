@@ -1,0 +1,80 @@
+"""A page's desk: where the visitor's experiment lies between reruns, and how it gets into the address and back.
+
+The experiment is the one truth. Widgets show it, and their callbacks change it before the script runs; so a link, a
+click on the surface, a reset and a slider all go the same way. The address is read in full runs only, which happen when
+a page is opened or the visitor goes back or forward. A slider reruns just a fragment, and its message may still carry
+the address of the move before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import streamlit as st
+
+from optviz.experiment import Experiment
+from optviz.link import from_query, to_query
+
+
+class Desk:
+    """The experiment of one page. `default` is what an empty address means."""
+
+    def __init__(self, page: str, default: Experiment):
+        self.page = page
+        self.default = default
+
+    def key(self, name: str) -> str:
+        """A widget key that no other page uses."""
+        return f"{self.page}-{name}"
+
+    @property
+    def experiment(self) -> Experiment:
+        return st.session_state.get(self.key("experiment"), self.default)
+
+    def put(self, experiment: Experiment) -> None:
+        """Lay another experiment on the desk."""
+        st.session_state[self.key("experiment")] = experiment
+
+    def reset(self) -> None:
+        """Back to what an empty address means."""
+        self.put(self.default)
+
+    def open(self) -> None:
+        """Read the address, in a full run; say what could not be read."""
+        address = {name: st.query_params.get_all(name) for name in st.query_params}
+        arriving = st.session_state.get("page") != self.page
+        st.session_state["page"] = self.page
+        coming_back = arriving and not address and self.key("experiment") in st.session_state
+        if coming_back or address == st.session_state.get(self.key("address")):
+            return
+        experiment, messages = from_query(address, self.default)
+        self.put(experiment)
+        st.session_state[self.key("messages")] = messages
+
+    def say(self) -> None:
+        """Show what could not be read of a link or an input, until something else is changed."""
+        for message in st.session_state.get(self.key("messages"), []):
+            st.warning(message, icon=":material/error_outline:")
+
+    def publish(self) -> None:
+        """Write the experiment into the address."""
+        address = to_query(self.experiment, self.default)
+        if address != {name: st.query_params.get_all(name) for name in st.query_params}:
+            st.query_params.from_dict(address)
+        st.session_state[self.key("address")] = address
+
+    def callback(self, change: Callable[[Experiment, Any], Experiment], key: str | None = None) -> Callable[[], None]:
+        """What a widget calls when the visitor used it: `change(experiment, value of the widget)` goes on the desk.
+
+        A value that makes no valid experiment is refused with a sentence, and everything stays as it was.
+        """
+
+        def used() -> None:
+            try:
+                self.put(change(self.experiment, st.session_state[key] if key else None))
+                st.session_state[self.key("messages")] = []
+            except ValueError as error:
+                st.session_state[self.key("messages")] = [f"That does not work: {error}."]
+
+        return used

@@ -1,0 +1,101 @@
+"""The frame of every page: its title, the navigation, and what a fresh server does once."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import plotly
+import streamlit as st
+
+from optviz import landscape
+from optviz.experiment import Experiment, run
+
+ROOT = Path(__file__).parents[2]
+ICON = Path(__file__).with_name("icon.png")
+
+
+class Page(NamedTuple):
+    """An entry of the navigation. `path` is relative to app.py."""
+
+    path: str
+    title: str
+    icon: str
+    group: str
+    help: str
+
+
+PAGES = (
+    Page("app.py", "Home", ":material/home:", "", "What optviz is, and a race to watch."),
+    Page(
+        "pages/descent.py",
+        "Descent",
+        ":material/landscape:",
+        "Surfaces",
+        "Let optimizers race over a surface and move their sliders.",
+    ),
+)
+
+
+# Streamlit leaves a third of a projector's picture to margins; a laboratory needs the room.
+MARGINS = """<style>
+.stMainBlockContainer { padding-left: clamp(1rem, 2.5vw, 3rem); padding-right: clamp(1rem, 2.5vw, 3rem); }
+.stAppHeader { background: transparent; pointer-events: none; }
+.stAppHeader * { pointer-events: auto; }
+.st-key-navigation { padding-right: 3rem; }
+</style>"""
+
+
+def frame(path: str, *, warm: Experiment, tools: Callable[[], None] = lambda: None) -> None:
+    """Open a page: browser title, navigation with the page's `tools` at its right and, once a server, the warm-up.
+    Every page calls this first, because any page may be the first that a fresh server is asked for."""
+    page = next(page for page in PAGES if page.path == path)
+    st.set_page_config(page_title=f"{page.title} · optviz", page_icon=str(ICON), layout="wide")
+    _prepare_server(warm)
+    st.html(MARGINS)
+    with st.container(horizontal=True, vertical_alignment="center", key="navigation"):
+        for other in PAGES:
+            title = "**optviz**" if other.path == "app.py" else other.title
+            st.page_link(other.path, label=title, icon=other.icon, help=other.help)
+        st.space("stretch")
+        tools()
+
+
+@st.cache_resource(show_spinner=False)
+def _prepare_server(warm: Experiment) -> threading.Thread:
+    """Once a server: keep compiled programs on disk, and compile what the first visitor will see in the background."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "optviz" / "jax"
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        jax.config.update("jax_compilation_cache_dir", str(cache))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    except OSError as error:  # a read-only home costs a second at each start, nothing else
+        logging.getLogger(__name__).warning("Compiled programs are not kept: %s", error)
+    _offer_plotly()
+    thread = threading.Thread(target=_warm_up, args=(warm,), daemon=True, name="optviz warm-up")
+    thread.start()
+    return thread
+
+
+def _offer_plotly() -> None:
+    """Put plotly.js where Streamlit's static serving finds it, for the day its own copy is not where we look."""
+    source = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
+    target = ROOT / "static" / "plotly.min.js"
+    try:
+        if not target.exists() or target.stat().st_size != source.stat().st_size:
+            target.parent.mkdir(exist_ok=True)
+            shutil.copyfile(source, target)
+    except OSError as error:
+        logging.getLogger(__name__).warning("No fallback copy of plotly.js: %s", error)
+
+
+def _warm_up(experiment: Experiment) -> None:
+    landscape.over_window(experiment.surface.key, experiment.surface_values)
+    run(experiment)

@@ -1,0 +1,338 @@
+"""The panels of a race over a surface: what it runs on, who runs, and how each run ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import streamlit as st
+
+from optviz import doctor
+from optviz.descent import schedulable
+from optviz.experiment import (
+    L2,
+    NOISE,
+    RACERS_AT_MOST,
+    SEED,
+    STEPS,
+    TOLERANCE,
+    Experiment,
+    Pick,
+    Racer,
+    Run,
+    labels,
+    run,
+)
+from optviz.figures.race import race
+from optviz.figures.theme import style
+from optviz.optimizers import OPTIMIZERS
+from optviz.schedules import SCHEDULES
+from optviz.spec import Param, number
+from optviz.surfaces import SURFACES
+from optviz.ui.controls import control
+from optviz.ui.desk import Desk
+from optviz.ui.stage import stage
+
+STEADY = "constant"
+
+
+def surface_panel(desk: Desk) -> None:
+    """Choose the surface, its parameters, the start and the length of the run."""
+    experiment = desk.experiment
+    key = desk.key("surface")
+    st.session_state[key] = experiment.surface.key
+    st.selectbox(
+        "Surface",
+        list(SURFACES),
+        format_func=lambda name: SURFACES[name].title,
+        key=key,
+        help="The landscape to descend. Each has its own lesson.",
+        on_change=desk.callback(lambda old, name: old.on(Pick(name)), key),
+    )
+    st.caption(experiment.entry.teaches)
+    for param in experiment.entry.params:
+        _field(
+            desk,
+            param,
+            experiment.surface_values[param.name],
+            f"{experiment.surface.key}-{param.name}",
+            _surface_value(param),
+        )
+    columns = st.columns(2)
+    for axis, column in enumerate(columns):
+        with column:
+            _start(desk, axis)
+    _setting(desk, STEPS)
+
+
+def _surface_value(param: Param) -> Callable[[Experiment, object], Experiment]:
+    return lambda old, value: replace(old, surface=old.surface.but(**{param.name: value}))
+
+
+def _start(desk: Desk, axis: int) -> None:
+    """One coordinate of the start, to type or to step; clicking the surface sets both."""
+    left, right = desk.experiment.entry.window[2 * axis : 2 * axis + 2]
+    key = desk.key(f"start-{'xy'[axis]}")
+    if st.session_state.get(key) != desk.experiment.start[axis]:
+        st.session_state[key] = desk.experiment.start[axis]
+
+    def moved(old: Experiment, value: float) -> Experiment:
+        start = list(old.start)
+        start[axis] = value
+        return replace(old, start=tuple(start))
+
+    st.number_input(
+        f"Start {'xy'[axis]}",
+        step=(right - left) / 40,
+        format="%.6g",
+        key=key,
+        help="Where every racer starts. Or click the surface.",
+        on_change=desk.callback(moved, key),
+    )
+
+
+def _setting(desk: Desk, param: Param) -> None:
+    _field(
+        desk,
+        param,
+        getattr(desk.experiment, param.name),
+        param.name,
+        lambda old, value: replace(old, **{param.name: value}),
+    )
+
+
+def _field(desk: Desk, param: Param, value, name: str, change: Callable[[Experiment, object], Experiment]) -> None:
+    key = desk.key(name)
+    exact = bool(st.session_state.get(desk.key("exact")))
+    control(
+        param,
+        value,
+        f"{key}-exact" if exact else key,
+        desk.callback(change, f"{key}-exact" if exact else key),
+        exact=exact,
+    )
+
+
+def conditions_panel(desk: Desk) -> None:
+    """What all racers share besides the surface."""
+    with st.expander("Noise, penalty, tolerance"):
+        for param in (NOISE, SEED, L2, TOLERANCE):
+            _setting(desk, param)
+
+
+def racers_panel(desk: Desk) -> None:
+    """Choose a racer and set its sliders; add, duplicate, pin and remove racers."""
+    experiment = desk.experiment
+    _add(desk)
+    if not experiment.racers:
+        st.info("Nobody is racing yet. Add an optimizer above.", icon=":material/directions_run:")
+        return
+    index = _chosen(desk)
+    racer = experiment.racers[index]
+    with st.container(horizontal=True, gap="small"):
+        _button(desk, "Pin", lambda old: old.pinned(index), "Keep this run as a ghost while you move sliders.")
+        _button(
+            desk,
+            "Duplicate",
+            lambda old: replace(old, racers=(*old.racers, old.racers[index])),
+            "Race this optimizer against itself with other settings.",
+            disabled=len(experiment.racers) >= RACERS_AT_MOST,
+            then=lambda: _choose(desk, len(experiment.racers)),
+        )
+        _button(desk, "Remove", lambda old: old.with_racer(index, None), "Take this racer out.")
+    st.caption(racer.entry.summary)
+    for param in racer.entry.params:
+        _field(
+            desk,
+            param,
+            racer.values[param.name],
+            f"{index}-{racer.optimizer.key}-{param.name}",
+            _racer_value(index, param),
+        )
+    _schedule(desk, index, racer)
+    st.toggle(
+        "Type exact numbers", key=desk.key("exact"), help="Type values instead of sliding, also beyond the sliders."
+    )
+    with st.popover("Formula and source", width="stretch"):
+        st.latex(racer.entry.formula)
+        if racer.entry.note:
+            st.markdown(racer.entry.note)
+        st.markdown(
+            f"[{racer.entry.source}]({racer.entry.source.url})" if racer.entry.source.url else str(racer.entry.source)
+        )
+
+
+def pins_panel(desk: Desk) -> None:
+    """The ghosts, with a way to let them go."""
+    pins = desk.experiment.pins
+    if not pins:
+        return
+    elsewhere = sum(pin.surface.key != desk.experiment.surface.key for pin in pins)
+    text = f"{len(pins)} pinned run{'s' if len(pins) > 1 else ''}"
+    text += f", {elsewhere} of them on another surface and not shown" if elsewhere else ""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption(text)
+        _button(desk, "Unpin", lambda old: replace(old, pins=()), "Let all pinned runs go.")
+
+
+def _add(desk: Desk) -> None:
+    key = desk.key("add")
+    full = len(desk.experiment.racers) >= RACERS_AT_MOST
+
+    def added(old: Experiment, name: str | None) -> Experiment:
+        st.session_state[key] = None
+        if name is None:
+            return old
+        _choose(desk, len(old.racers))
+        return replace(old, racers=(*old.racers, Racer(Pick(name))))
+
+    st.selectbox(
+        "Add an optimizer",
+        list(OPTIMIZERS),
+        index=None,
+        format_func=lambda name: f"{OPTIMIZERS[name].title} · {OPTIMIZERS[name].family}",
+        placeholder=f"{RACERS_AT_MOST} are racing, the most there can be" if full else "Add an optimizer …",
+        key=key,
+        disabled=full,
+        label_visibility="collapsed",
+        on_change=desk.callback(added, key),
+    )
+
+
+def _choose(desk: Desk, index: int) -> None:
+    st.session_state[desk.key("chosen")] = index
+
+
+def _chosen(desk: Desk) -> int:
+    """Which racer the sliders belong to."""
+    racers = desk.experiment.racers
+    index = min(st.session_state.get(desk.key("chosen"), 0), len(racers) - 1)
+    names, key = labels(racers), desk.key("racers")
+    if st.session_state.get(key) != index:
+        st.session_state[key] = index
+
+    def chosen() -> None:
+        if st.session_state[key] is not None:  # pressing the chosen one again would choose nobody
+            _choose(desk, st.session_state[key])
+
+    st.pills(
+        "Racers",
+        range(len(racers)),
+        format_func=lambda i: f":{style(racers[i].optimizer.key).hue}[●] {names[i]}",
+        key=key,
+        wrap=True,
+        on_change=chosen,
+        help="Choose a racer to see and move its sliders.",
+    )
+    return index
+
+
+def _racer_value(index: int, param: Param) -> Callable[[Experiment, object], Experiment]:
+    def change(old: Experiment, value: object) -> Experiment:
+        racer = old.racers[index]
+        return old.with_racer(index, replace(racer, optimizer=racer.optimizer.but(**{param.name: value})))
+
+    return change
+
+
+def _schedule(desk: Desk, index: int, racer: Racer) -> None:
+    """The schedule of one hyperparameter, lr unless the visitor chooses another."""
+    names = schedulable(racer.entry)
+    with st.expander("Schedule", expanded=bool(racer.schedules)):
+        target_key = desk.key(f"{index}-{racer.optimizer.key}-target")
+        taken = [name for name, _ in racer.schedules]
+        target = st.selectbox(
+            "Acts on",
+            names,
+            index=names.index(taken[0]) if taken else 0,
+            format_func=lambda name: f"{name} {racer.entry.param[name].symbol}",
+            key=target_key,
+            help="Which hyperparameter follows the schedule. Several may, each its own.",
+        )
+        picks = dict(racer.schedules)
+        pick = picks.get(target, Pick(STEADY))
+        key = desk.key(f"{index}-{racer.optimizer.key}-{target}-by")
+        if st.session_state.get(key) != pick.key:
+            st.session_state[key] = pick.key
+
+        def put(old: Experiment, new: Pick) -> Experiment:
+            schedules = {**dict(old.racers[index].schedules), target: new}
+            if new == Pick(STEADY):
+                del schedules[target]
+            return old.with_racer(index, replace(old.racers[index], schedules=schedules))
+
+        st.selectbox(
+            "Schedule",
+            list(SCHEDULES),
+            format_func=lambda name: SCHEDULES[name].title,
+            key=key,
+            help="How the value changes from step to step; the slider above sets the highest value it reaches.",
+            on_change=desk.callback(lambda old, name: put(old, Pick(name)), key),
+        )
+        entry = SCHEDULES[pick.key]
+        st.caption(entry.summary)
+        values = entry.complete(dict(pick.values))
+        for param in entry.params:
+            name = f"{index}-{racer.optimizer.key}-{target}-{pick.key}-{param.name}"
+            _field(
+                desk, param, values[param.name], name, lambda old, value, p=param: put(old, pick.but(**{p.name: value}))
+            )
+
+
+def _button(
+    desk: Desk,
+    label: str,
+    change: Callable[[Experiment], Experiment],
+    help: str,
+    *,
+    disabled: bool = False,
+    then: Callable[[], None] = lambda: None,
+) -> None:
+    used = desk.callback(lambda old, _: change(old))
+
+    def pressed() -> None:
+        used()
+        then()
+
+    key = desk.key(f"button-{label}")
+    st.button(label, key=key, help=help, disabled=disabled, on_click=pressed)
+
+
+def stage_panel(desk: Desk) -> None:
+    """The race itself, and how each run ended."""
+    experiment = desk.experiment
+    runs = run(experiment)
+    key = desk.key("stage")
+
+    def clicked(old: Experiment, _: object) -> Experiment:
+        point = st.session_state[key].start
+        return replace(old, start=(point["x"], point["y"]))
+
+    stage(race(experiment, runs, autoplay=True), key=key, on_start=desk.callback(clicked))
+    table(runs, experiment.tolerance)
+
+
+def table(runs: Sequence[Run], tolerance: float) -> None:
+    """How each run ended, by the rules that are stated beneath."""
+    st.table([_row(run) for run in runs], alt="How each racer's run ended")
+    with st.expander("What the states mean"):
+        for state, meaning in doctor.STATES.items():
+            st.markdown(f"**{state}**: {meaning}.")
+        st.markdown(
+            f"**steps to tolerance**: the first step whose loss is within {number(tolerance)} of the lowest minimum's."
+        )
+
+
+def _row(run: Run) -> dict[str, str]:
+    outcome = run.outcome
+    nearest = outcome.nearest
+    return {
+        "Racer": f":{style(run.racer.optimizer.key).hue}[●] {run.label}",
+        "State": f":red[**{outcome.sentence}**]" if outcome.state == "diverged" else outcome.sentence,
+        "Final loss": number(outcome.loss),
+        "Nearest minimum": f"({number(nearest.x)}, {number(nearest.y)}), f = {number(nearest.value)}"
+        if nearest
+        else "none",
+        "Distance to it": number(outcome.distance) if nearest else "–",
+        "Steps to tolerance": "not reached" if outcome.arrived is None else str(outcome.arrived),
+    }

@@ -1,0 +1,31 @@
+"""The tools that every page has: reset, and a copy of the link."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import streamlit as st
+
+from optviz.ui.desk import Desk
+
+_HERE = Path(__file__).parent
+_COPY = st.components.v2.component(
+    "optviz_share",
+    html='<button type="button" class="oz-share"><span class="oz-share-label"></span></button>\n',
+    css=(_HERE / "share.css").read_text(encoding="utf-8"),
+    js=(_HERE / "share.js").read_text(encoding="utf-8"),
+    isolate_styles=False,
+)
+
+
+def toolbar(desk: Desk) -> None:
+    """Reset and copy link. The link holds everything: whoever opens it sees the same experiment."""
+    st.button(
+        "Reset",
+        icon=":material/restart_alt:",
+        key=desk.key("reset"),
+        help="Back to what this page opens with.",
+        on_click=desk.reset,
+    )
+    help = "Everything on this page is in its address: whoever opens it sees the same."
+    _COPY(key=desk.key("copy"), data={"label": "Copy link", "help": help}, width="content")

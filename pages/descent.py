@@ -1,0 +1,31 @@
+"""The descent laboratory: optimizers race over a surface, and every slider answers at once."""
+
+import streamlit as st
+
+from optviz.ui.desk import Desk
+from optviz.ui.frame import frame
+from optviz.ui.presets import RAVINE
+from optviz.ui.race import conditions_panel, pins_panel, racers_panel, stage_panel, surface_panel
+from optviz.ui.share import toolbar
+
+desk = Desk("descent", default=RAVINE)
+frame("pages/descent.py", warm=RAVINE, tools=lambda: toolbar(desk))
+desk.open()
+
+
+@st.fragment
+def laboratory() -> None:
+    """Controls beside the picture they move, in one fragment: a slider reruns nothing else."""
+    controls, picture = st.columns([2, 7], gap="medium")
+    with controls:
+        surface_panel(desk)
+        racers_panel(desk)
+        pins_panel(desk)
+        conditions_panel(desk)
+    with picture:
+        desk.say()
+        stage_panel(desk)
+    desk.publish()
+
+
+laboratory()

@@ -1,0 +1,648 @@
+"""What the catalogue is checked against: every rule and schedule once more, by other hands.
+
+Each optimizer has a recurrence in plain NumPy, written from its paper, and the calls of torch.optim and optax that
+follow the same convention. Nothing here imports optviz: surfaces with their derivatives are written out again too,
+so that neither a wrong formula nor a wrong derivative could agree with itself.
+
+Runs are made side by side. A point θ has the shape (surfaces, copies, 2): the first copy is the reference itself, in
+the others each number that the rule is given is off by its own rounding, at random. How far the copies stray from the
+first tells how many digits of a path mean anything, whoever computes it; see `disturbed_path`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+
+ROUNDING = 4e-16  # relative; about what one evaluation of a derivative loses
+COPIES = 6  # the reference and five disturbed ones
+
+Slots = dict[str, Any]
+Values = dict[str, Any]
+
+
+# Surfaces ------------------------------------------------------------------------------------------------------------
+
+
+class Field(NamedTuple):
+    """A surface for the reference: parameters and start for ours, and loss, gradient, Hessian (xx, xy, yy) by hand."""
+
+    values: Values
+    start: tuple[float, float]
+    loss: Callable
+    gradient: Callable
+    hessian: Callable
+
+
+COS, SIN = np.sqrt(3) / 2, 0.5  # of the valley's 30°
+
+
+def _valley_gradient(x, y):
+    u, v = x * COS + y * SIN, 25 * (y * COS - x * SIN)
+    return u * COS - v * SIN, u * SIN + v * COS
+
+
+def _beale_gradient(x, y):
+    a, b, c = 1.5 - x + x * y, 2.25 - x + x * y**2, 2.625 - x + x * y**3
+    return (
+        2 * (a * (y - 1) + b * (y**2 - 1) + c * (y**3 - 1)),
+        2 * x * (a + 2 * b * y + 3 * c * y**2),
+    )
+
+
+def _beale_hessian(x, y):
+    a, b, c = 1.5 - x + x * y, 2.25 - x + x * y**2, 2.625 - x + x * y**3
+    return (
+        2 * ((y - 1) ** 2 + (y**2 - 1) ** 2 + (y**3 - 1) ** 2),
+        2 * (a + 2 * b * y + 3 * c * y**2) + 2 * x * (y - 1 + 2 * y * (y**2 - 1) + 3 * y**2 * (y**3 - 1)),
+        2 * x * (x + 4 * x * y**2 + 2 * b + 9 * x * y**4 + 6 * c * y),
+    )
+
+
+FIELDS: dict[str, Field] = {
+    "sphere": Field(
+        {},
+        (4.0, 3.0),
+        lambda x, y: x**2 + y**2,
+        lambda x, y: (2 * x, 2 * y),
+        lambda x, y: (2 + 0 * x, 0 * x, 2 + 0 * x),
+    ),
+    "valley": Field(
+        {"kappa": 25.0, "rotation": 30.0},
+        (-1.8, 1.0),
+        lambda x, y: ((x * COS + y * SIN) ** 2 + 25 * (y * COS - x * SIN) ** 2) / 2,
+        _valley_gradient,
+        lambda x, y: (COS**2 + 25 * SIN**2 + 0 * x, -24 * COS * SIN + 0 * x, SIN**2 + 25 * COS**2 + 0 * x),
+    ),
+    "rosenbrock": Field(
+        {"b": 100.0},
+        (-1.2, 1.0),
+        lambda x, y: (1 - x) ** 2 + 100 * (y - x**2) ** 2,
+        lambda x, y: (-2 * (1 - x) - 400 * x * (y - x**2), 200 * (y - x**2)),
+        lambda x, y: (2 - 400 * (y - 3 * x**2), -400 * x, 200 + 0 * x),
+    ),
+    "beale": Field(
+        {},
+        (1.0, 1.5),
+        lambda x, y: (1.5 - x + x * y) ** 2 + (2.25 - x + x * y**2) ** 2 + (2.625 - x + x * y**3) ** 2,
+        _beale_gradient,
+        _beale_hessian,
+    ),
+    "himmelblau": Field(
+        {},
+        (-1.0, -3.0),
+        lambda x, y: (x**2 + y - 11) ** 2 + (x + y**2 - 7) ** 2,
+        lambda x, y: (4 * x * (x**2 + y - 11) + 2 * (x + y**2 - 7), 2 * (x**2 + y - 11) + 4 * y * (x + y**2 - 7)),
+        lambda x, y: (12 * x**2 + 4 * y - 42, 4 * (x + y), 12 * y**2 + 4 * x - 26),
+    ),
+    "styblinski_tang": Field(
+        {"tilt": 5.0},
+        (1.0, -4.0),
+        lambda x, y: (x**4 - 16 * x**2 + 5 * x + y**4 - 16 * y**2 + 5 * y) / 2,
+        lambda x, y: (2 * x**3 - 16 * x + 2.5, 2 * y**3 - 16 * y + 2.5),
+        lambda x, y: (6 * x**2 - 16, 0 * x, 6 * y**2 - 16),
+    ),
+    "bounded_saddle": Field(
+        {"depth": 1.0},
+        (1.0, 1e-3),
+        lambda x, y: x**2 - y**2 + y**4 / 4,
+        lambda x, y: (2 * x, y**3 - 2 * y),
+        lambda x, y: (2 + 0 * x, 0 * x, 3 * y**2 - 2),
+    ),
+}
+
+
+class Side:
+    """All fields side by side. Every number it gives to a copy other than the first is off by its own rounding."""
+
+    def __init__(self, copies: int = 1):
+        self.copies = copies
+        self._random = np.random.default_rng(20240229)
+
+    @property
+    def start(self) -> np.ndarray:
+        points = np.array([field.start for field in FIELDS.values()])
+        return np.repeat(points[:, None], self.copies, axis=1)
+
+    def _disturbed(self, numbers: np.ndarray) -> np.ndarray:
+        signs = self._random.choice([-1.0, 1.0], size=numbers.shape)
+        signs[:, 0] = 0
+        return numbers * (1 + ROUNDING * signs)
+
+    def _of_each(self, what: str, theta: np.ndarray) -> list:
+        at = self._disturbed(theta)
+        return [getattr(field, what)(row[:, 0], row[:, 1]) for field, row in zip(FIELDS.values(), at, strict=True)]
+
+    def loss(self, theta: np.ndarray) -> np.ndarray:
+        return self._disturbed(np.array(self._of_each("loss", theta)))[..., None]
+
+    def gradient(self, theta: np.ndarray) -> np.ndarray:
+        return self._disturbed(np.moveaxis(np.array(self._of_each("gradient", theta)), 1, -1))
+
+    def hessian(self, theta: np.ndarray) -> np.ndarray:
+        xx, xy, yy = np.moveaxis(self._disturbed(np.moveaxis(np.array(self._of_each("hessian", theta)), 1, -1)), -1, 0)
+        return np.moveaxis(np.array([[xx, xy], [xy, yy]]), (0, 1), (-2, -1))
+
+
+# Rules ---------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reference:
+    """A rule by other hands.
+
+    `step(grad, slots, t, theta, side, **hyper)` returns the step and the new slots, which go by the same names as
+    ours; `start(theta, **hyper)` gives the first. `torch` and `optax` turn hyperparameters into (class name,
+    arguments) or None where the library has no such convention. `settings` are what is compared.
+    """
+
+    step: Callable
+    start: Callable
+    settings: tuple[Values, ...]
+    torch: Callable | None = None
+    optax: Callable | None = None
+
+
+REFERENCES: dict[str, Reference] = {}
+
+
+def zeros(*names: str, **others: float) -> Callable:
+    def start(theta, **_):
+        scalar = np.ones_like(theta[..., 0])
+        return {name: np.zeros_like(theta) for name in names} | {name: scalar * v for name, v in others.items()}
+
+    return start
+
+
+def reference(start: Callable, settings: list[Values], **libraries: Callable) -> Callable:
+    def enter(step: Callable) -> Callable:
+        REFERENCES[step.__name__] = Reference(step=step, start=start, settings=tuple(settings), **libraries)
+        return step
+
+    return enter
+
+
+def dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return np.sum(a * b, axis=-1, keepdims=True)
+
+
+def _torch_sgd(lr, momentum, dampening, nesterov, averaging):
+    # PyTorch refuses Nesterov's form together with dampening.
+    if averaging or (nesterov and (dampening or not momentum)):
+        return None
+    return "SGD", {"lr": lr, "momentum": momentum, "dampening": dampening, "nesterov": nesterov}
+
+
+def _optax_sgd(lr, momentum, dampening, nesterov, averaging):
+    return None if averaging or dampening else ("sgd", {"learning_rate": lr, "momentum": momentum, "nesterov": nesterov})
+
+
+@reference(
+    zeros("b"),
+    [
+        {},
+        {"lr": 5e-4, "momentum": 0.9, "dampening": 0.5},
+        {"lr": 5e-4, "momentum": 0.9, "nesterov": True},
+        {"lr": 2e-3, "momentum": 0.8, "averaging": True},
+        {"lr": 2e-3, "momentum": 0.7, "averaging": True, "nesterov": True},
+        {"lr": 1e-3, "dampening": 0.9},
+    ],
+    torch=_torch_sgd,
+    optax=_optax_sgd,
+)
+def sgd(grad, slots, t, theta, side, *, lr, momentum, dampening, nesterov, averaging):
+    if averaging:
+        share = 1 - momentum
+        b = momentum * slots["b"] + share * grad
+        return -lr * (momentum * b + share * grad if nesterov else b), {"b": b}
+    if momentum == 0 or t == 1:
+        b = grad if momentum == 0 else momentum * slots["b"] + grad
+    else:
+        b = momentum * slots["b"] + (1 - dampening) * grad
+    return -lr * (grad + momentum * b if nesterov else b), {"b": b}
+
+
+@reference(
+    zeros("v"),
+    [
+        {"lr": 5e-4},
+        {"lr": 1e-3, "form": "averaging", "dampening": 0.2},
+        {"lr": 5e-4, "momentum": 0.8, "dampening": 0.3, "form": "velocity"},
+        {"lr": 5e-4, "momentum": 0.5, "dampening": 0.3, "form": "accumulating"},
+    ],
+    optax=lambda lr, momentum, dampening, form: (
+        ("sgd", {"learning_rate": lr, "momentum": momentum}) if form == "accumulating" and not dampening else None
+    ),
+)
+def momentum(grad, slots, t, theta, side, *, lr, momentum, dampening, form):
+    fresh = (1 - dampening) * grad
+    if form == "velocity":  # Sutskever et al. 2013, equation 1: the rate is inside
+        v = momentum * slots["v"] - lr * fresh
+        return v, {"v": v}
+    v = momentum * slots["v"] + (fresh * (1 - momentum) if form == "averaging" else fresh)
+    return -(lr * v), {"v": v}
+
+
+@reference(
+    zeros("v", "g_ahead"),
+    [{"lr": 5e-4}, {"lr": 1e-3, "momentum": 0.5}, {"lr": 5e-4, "form": "reformulated"}],
+    torch=lambda lr, momentum, form: (
+        ("SGD", {"lr": lr, "momentum": momentum, "nesterov": True}) if form == "reformulated" else None
+    ),
+    optax=lambda lr, momentum, form: (
+        ("sgd", {"learning_rate": lr, "momentum": momentum, "nesterov": True}) if form == "reformulated" else None
+    ),
+)
+def nesterov(grad, slots, t, theta, side, *, lr, momentum, form):
+    if form == "look-ahead":  # Sutskever et al. 2013, equations 3 and 4
+        g = side.gradient(theta + momentum * slots["v"])
+        v = momentum * slots["v"] - lr * g
+        return v, {"v": v, "g_ahead": g}
+    v = momentum * slots["v"] - lr * grad  # Bengio et al. 2013, equation 7
+    return momentum * v - lr * grad, {"v": v, "g_ahead": grad}
+
+
+def root(square, eps, inside):
+    return np.sqrt(square + eps) if inside else np.sqrt(square) + eps
+
+
+@reference(
+    lambda theta, accumulator, **_: {"s": np.full_like(theta, accumulator)},
+    [
+        {},
+        {"lr": 0.5, "accumulator": 0.1, "eps": 1e-7, "eps_in_sqrt": True},
+        {"lr": 0.1, "accumulator": 1.0, "eps": 1e-3},
+    ],
+    torch=lambda lr, accumulator, eps, eps_in_sqrt: (
+        None if eps_in_sqrt else ("Adagrad", {"lr": lr, "initial_accumulator_value": accumulator, "eps": eps})
+    ),
+    optax=lambda lr, accumulator, eps, eps_in_sqrt: (
+        ("adagrad", {"learning_rate": lr, "initial_accumulator_value": accumulator, "eps": eps})
+        if eps_in_sqrt
+        else None
+    ),
+)
+def adagrad(grad, slots, t, theta, side, *, lr, accumulator, eps, eps_in_sqrt):
+    s = slots["s"] + grad * grad
+    return -lr * grad / root(s, eps, eps_in_sqrt), {"s": s}
+
+
+@reference(
+    zeros("v", "m", "b"),
+    [
+        {},
+        {"lr": 1e-3, "decay": 0.9, "momentum": 0.9, "centered": True},
+        {"lr": 3e-3, "decay": 0.9, "eps": 1e-6, "eps_in_sqrt": True},
+        {"lr": 1e-3, "decay": 0.95, "momentum": 0.5, "centered": True, "eps": 1e-4, "eps_in_sqrt": True},
+    ],
+    torch=lambda lr, decay, eps, momentum, centered, eps_in_sqrt: (
+        None
+        if eps_in_sqrt
+        else ("RMSprop", {"lr": lr, "alpha": decay, "eps": eps, "momentum": momentum, "centered": centered})
+    ),
+    optax=lambda lr, decay, **rest: (
+        "rmsprop",
+        {"learning_rate": lr, "decay": decay, "initial_scale": 0.0, **rest},
+    ),
+)
+def rmsprop(grad, slots, t, theta, side, *, lr, decay, eps, momentum, centered, eps_in_sqrt):
+    v = decay * slots["v"] + (1 - decay) * grad * grad
+    m = decay * slots["m"] + (1 - decay) * grad
+    b = momentum * slots["b"] + grad / root(v - m * m if centered else v, eps, eps_in_sqrt)
+    return -lr * b, {"v": v, "m": m, "b": b}
+
+
+@reference(
+    zeros("v", "d"),
+    [{}, {"lr": 10.0, "rho": 0.95, "eps": 1e-4}, {"lr": 0.5, "rho": 0.99, "eps": 1e-2}],
+    torch=lambda lr, rho, eps: ("Adadelta", {"lr": lr, "rho": rho, "eps": eps}),
+    optax=lambda lr, rho, eps: ("adadelta", {"learning_rate": lr, "rho": rho, "eps": eps}),
+)
+def adadelta(grad, slots, t, theta, side, *, lr, rho, eps):
+    v = rho * slots["v"] + (1 - rho) * grad * grad
+    delta = np.sqrt((slots["d"] + eps) / (v + eps)) * grad
+    return -lr * delta, {"v": v, "d": rho * slots["d"] + (1 - rho) * delta * delta}
+
+
+def _torch_adam(lr, beta1, beta2, eps, bias_correction, amsgrad):
+    if not bias_correction:
+        return None
+    return "Adam", {"lr": lr, "betas": (beta1, beta2), "eps": eps, "amsgrad": amsgrad}
+
+
+def _optax_adam(lr, beta1, beta2, eps, bias_correction, amsgrad):
+    # optax takes AMSGrad's maximum of the corrected second moment, PyTorch and we of the uncorrected one.
+    if amsgrad or not bias_correction:
+        return None
+    return "adam", {"learning_rate": lr, "b1": beta1, "b2": beta2, "eps": eps}
+
+
+@reference(
+    zeros("m", "v", "v_max"),
+    [
+        {},
+        {"lr": 1e-2, "beta1": 0.8, "beta2": 0.99, "bias_correction": False},
+        {"lr": 5e-2, "eps": 1e-3, "amsgrad": True, "beta2": 0.9},
+        {"lr": 3e-2, "beta1": 0.5, "beta2": 0.99, "eps": 1e-6},
+    ],
+    torch=_torch_adam,
+    optax=_optax_adam,
+)
+def adam(grad, slots, t, theta, side, *, lr, beta1, beta2, eps, bias_correction, amsgrad):
+    m = beta1 * slots["m"] + (1 - beta1) * grad
+    v = beta2 * slots["v"] + (1 - beta2) * grad * grad
+    v_max = np.maximum(slots["v_max"], v)
+    m_hat, v_hat = m, v_max if amsgrad else v
+    if bias_correction:
+        m_hat, v_hat = m_hat / (1 - beta1**t), v_hat / (1 - beta2**t)
+    return -lr * m_hat / (np.sqrt(v_hat) + eps), {"m": m, "v": v, "v_max": v_max}
+
+
+@reference(
+    zeros("m", "v", "v_max"),
+    [
+        {},
+        {"lr": 1e-2, "beta1": 0.8, "beta2": 0.99, "weight_decay": 0.3},
+        {"lr": 5e-2, "weight_decay": 0.1, "eps": 1e-3, "amsgrad": True, "beta2": 0.9},
+    ],
+    torch=lambda lr, beta1, beta2, eps, weight_decay, amsgrad: (
+        "AdamW",
+        {"lr": lr, "betas": (beta1, beta2), "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad},
+    ),
+    optax=lambda lr, beta1, beta2, eps, weight_decay, amsgrad: (
+        None
+        if amsgrad
+        else ("adamw", {"learning_rate": lr, "b1": beta1, "b2": beta2, "eps": eps, "weight_decay": weight_decay})
+    ),
+)
+def adamw(grad, slots, t, theta, side, *, weight_decay, **hyper):
+    step, slots = adam(grad, slots, t, theta, side, bias_correction=True, **hyper)
+    return step - hyper["lr"] * weight_decay * theta, slots
+
+
+@reference(
+    zeros("m", "v", mu_product=1.0),
+    [
+        {},
+        {"lr": 1e-2, "beta1": 0.8, "beta2": 0.99, "momentum_decay": 0.1},
+        {"lr": 3e-2, "eps": 1e-3, "momentum_decay": 0.0},
+    ],
+    torch=lambda lr, beta1, beta2, eps, momentum_decay: (
+        "NAdam",
+        {"lr": lr, "betas": (beta1, beta2), "eps": eps, "momentum_decay": momentum_decay},
+    ),
+)
+def nadam(grad, slots, t, theta, side, *, lr, beta1, beta2, eps, momentum_decay):
+    mu, mu_next = (beta1 * (1 - 0.96 ** (i * momentum_decay) / 2) for i in (t, t + 1))
+    product = slots["mu_product"] * mu
+    m = beta1 * slots["m"] + (1 - beta1) * grad
+    v = beta2 * slots["v"] + (1 - beta2) * grad * grad
+    now = (1 - mu) * grad / (1 - product[..., None])
+    later = mu_next * m / (1 - product[..., None] * mu_next)
+    return -lr * (now + later) / (np.sqrt(v / (1 - beta2**t)) + eps), {"m": m, "v": v, "mu_product": product}
+
+
+@reference(
+    zeros("m", "v", "g_last", "xi"),
+    [{}, {"lr": 1e-2, "beta1": 0.8, "beta2": 0.99}, {"lr": 5e-2, "beta1": 0.95, "eps": 1e-3}],
+)
+def diffgrad(grad, slots, t, theta, side, *, lr, beta1, beta2, eps):
+    m = beta1 * slots["m"] + (1 - beta1) * grad
+    v = beta2 * slots["v"] + (1 - beta2) * grad * grad
+    xi = 1 / (1 + np.exp(-np.abs(slots["g_last"] - grad)))
+    rate = lr * np.sqrt(1 - beta2**t) / (1 - beta1**t)
+    return -rate * xi * m / (np.sqrt(v) + eps), {"m": m, "v": v, "g_last": grad, "xi": xi}
+
+
+@reference(
+    zeros("m"),
+    [{}, {"lr": 3e-3, "beta1": 0.5, "beta2": 0.8}, {"lr": 1e-2, "beta1": 0.95, "beta2": 0.98}],
+    optax=lambda lr, beta1, beta2: ("lion", {"learning_rate": lr, "b1": beta1, "b2": beta2, "weight_decay": 0.0}),
+)
+def lion(grad, slots, t, theta, side, *, lr, beta1, beta2):
+    c = beta1 * slots["m"] + (1 - beta1) * grad
+    return -lr * np.sign(c), {"m": beta2 * slots["m"] + (1 - beta2) * grad}
+
+
+def backtrack(theta, grad, direction, lr, side):
+    """Armijo's rule (Nocedal & Wright, algorithm 3.1) with factor ½, c = 1e-4 and at most 30 halvings."""
+    direction = np.where(dot(grad, direction) < 0, direction, -grad)
+    slope, value = dot(grad, direction), side.loss(theta)
+    share, accepted = np.zeros_like(slope), np.zeros(slope.shape, bool)
+    for halvings in range(31):
+        trial = lr / 2**halvings
+        enough = side.loss(theta + trial * direction) <= value + 1e-4 * trial * slope
+        share = np.where(enough & ~accepted, trial, share)
+        accepted |= enough
+    return share * direction, share[..., 0]
+
+
+@reference(
+    zeros(share=1.0),
+    [{}, {"lr": 0.5, "damping": 0.5}, {"line_search": True}, {"lr": 0.7, "damping": 8.0, "line_search": True}],
+)
+def newton(grad, slots, t, theta, side, *, lr, damping, line_search):
+    curvature = side.hessian(theta) + damping * np.eye(2)
+    direction = -np.linalg.solve(curvature, grad[..., None])[..., 0]
+    if line_search:
+        step, share = backtrack(theta, grad, direction, lr, side)
+        return step, {"share": share}
+    return lr * direction, {"share": np.full_like(slots["share"], lr)}
+
+
+def _lbfgs_start(theta, memory, **_):
+    pairs = np.zeros((*theta.shape[:-1], memory, 2))
+    return {"s": pairs, "y": pairs, "theta_last": theta, "g_last": np.zeros_like(theta)}
+
+
+@reference(
+    _lbfgs_start,
+    [{}, {"lr": 0.3, "line_search": False}, {"memory": 3}, {"memory": 2, "lr": 0.5, "line_search": False}],
+)
+def lbfgs(grad, slots, t, theta, side, *, lr, memory, line_search):
+    all_s, all_y, direction = slots["s"].copy(), slots["y"].copy(), np.empty_like(grad)
+    for run in np.ndindex(theta.shape[:-1]):
+        s, y = theta[run] - slots["theta_last"][run], grad[run] - slots["g_last"][run]
+        if t > 1 and s @ y > 1e-10 * np.linalg.norm(s) * np.linalg.norm(y):
+            all_s[run] = [*all_s[run][1:], s]
+            all_y[run] = [*all_y[run][1:], y]
+        pairs = [(s, y) for s, y in zip(all_s[run], all_y[run], strict=True) if s @ y > 0]
+        direction[run] = -two_loops(grad[run], pairs)
+        if not pairs:
+            direction[run] *= min(1.0, 1 / np.abs(grad[run]).sum())
+    step = backtrack(theta, grad, direction, lr, side)[0] if line_search else lr * direction
+    return step, {"s": all_s, "y": all_y, "theta_last": theta, "g_last": grad}
+
+
+def two_loops(grad, pairs):
+    """Nocedal & Wright, algorithm 7.4, with the pairs from old to new."""
+    q, alphas = grad, []
+    for s, y in reversed(pairs):
+        alphas.append(s @ q / (y @ s))
+        q = q - alphas[-1] * y
+    if pairs:
+        s, y = pairs[-1]
+        q = q * (s @ y) / (y @ y)
+    for (s, y), alpha in zip(pairs, reversed(alphas), strict=True):
+        q = q + s * (alpha - y @ q / (y @ s))
+    return q
+
+
+# optax by hand: its update function, driven step by step with the hyperparameters as plain Python numbers.
+
+
+class Hand(NamedTuple):
+    init: Callable
+    update: Callable
+
+
+@cache
+def optax_by_hand(name: str, arguments: tuple[tuple[str, Any], ...]) -> Hand:
+    import jax
+    import optax
+    import optax.contrib
+
+    make = getattr(optax, name, None) or getattr(optax.contrib, name)
+    transformation = make(**dict(arguments))
+    init, update = (jax.vmap(jax.vmap(call)) for call in transformation)
+    return Hand(jax.jit(init), jax.jit(update))
+
+
+def optax_rule(call: Callable) -> tuple[Callable, Callable]:
+    """start and step of a Reference from `call(**hyper)`, which gives (name, arguments) of an optax function."""
+
+    def hand(hyper: Values) -> Hand:
+        name, arguments = call(**hyper)
+        return optax_by_hand(name, tuple(arguments.items()))
+
+    def start(theta, **hyper):
+        return {"state": hand(hyper).init(theta)}
+
+    def step(grad, slots, t, theta, side, **hyper):
+        step, state = hand(hyper).update(grad, slots["state"], theta)
+        return np.asarray(step), {"state": state}
+
+    return start, step
+
+
+def adapted(key: str, settings: list[Values], call: Callable) -> None:
+    start, step = optax_rule(call)
+    REFERENCES[key] = Reference(step=step, start=start, settings=tuple(settings))
+
+
+def _like_adam(name: str) -> Callable:
+    return lambda lr, beta1, beta2, eps: (name, {"learning_rate": lr, "b1": beta1, "b2": beta2, "eps": eps})
+
+
+OTHER_MOMENTS = {"lr": 1e-2, "beta1": 0.8, "beta2": 0.99}
+
+adapted("optax_adabelief", [{}, OTHER_MOMENTS, {"lr": 3e-2, "eps": 1e-3}], _like_adam("adabelief"))
+adapted("optax_radam", [{}, OTHER_MOMENTS, {"lr": 3e-2, "eps": 1e-3}], _like_adam("radam"))
+adapted("optax_yogi", [{}, OTHER_MOMENTS, {"lr": 3e-2, "eps": 1e-2}], _like_adam("yogi"))
+adapted("optax_adamax", [{}, OTHER_MOMENTS, {"lr": 3e-2, "eps": 1e-3}], _like_adam("adamax"))
+adapted(
+    "optax_prodigy",
+    [{}, {"lr": 0.5, "beta1": 0.8, "beta2": 0.99}, {"lr": 0.3, "eps": 1e-4, "first_distance": 1e-3}],
+    lambda lr, beta1, beta2, eps, first_distance: (
+        "prodigy",
+        {"learning_rate": lr, "betas": (beta1, beta2), "eps": eps, "estim_lr0": first_distance},
+    ),
+)
+adapted(
+    "optax_sm3",
+    [{}, {"lr": 0.1, "momentum": 0.5}, {"lr": 0.3, "momentum": 0.0}],
+    lambda lr, momentum: ("sm3", {"learning_rate": lr, "momentum": momentum}),
+)
+
+
+# Runs ----------------------------------------------------------------------------------------------------------------
+
+
+class Path(NamedTuple):
+    """A reference run of all fields: row i of `slots` is before step i + 1, as `theta` is; both have T + 1 rows."""
+
+    theta: np.ndarray  # (T + 1, surfaces, copies, 2)
+    slots: list[Slots]
+
+
+def run(key: str, hyper: Values, steps: int, side: Side) -> Path:
+    """The reference's path with complete hyperparameters `hyper`."""
+    rule = REFERENCES[key]
+    return _run(rule.start, rule.step, hyper, steps, side)
+
+
+def _run(start: Callable, step: Callable, hyper: Values, steps: int, side: Side) -> Path:
+    theta = side.start
+    thetas, slots = [theta], [start(theta, **hyper)]
+    with np.errstate(over="ignore", invalid="ignore"):
+        for t in range(1, steps + 1):
+            move, after = step(side.gradient(theta), slots[-1], t, theta, side, **hyper)
+            theta = theta + move
+            thetas.append(theta)
+            slots.append(after)
+    return Path(np.array(thetas), slots)
+
+
+def optax_path(key: str, hyper: Values, steps: int) -> np.ndarray | None:
+    """The path (T + 1, surfaces, 2) of optax's own rule, driven by hand; None where it has no such convention."""
+    call = REFERENCES[key].optax
+    if call is None or call(**hyper) is None:
+        return None
+    return _run(*optax_rule(call), hyper, steps, Side()).theta[:, :, 0]
+
+
+def torch_path(key: str, hyper: Values, steps: int) -> np.ndarray | None:
+    """The path (T + 1, surfaces, 2) of torch.optim's rule; None where it has no such convention."""
+    call = REFERENCES[key].torch
+    arguments = call(**hyper) if call else None
+    if arguments is None:
+        return None
+    import torch
+
+    side = Side()
+    with torch_float64():
+        theta = torch.nn.Parameter(torch.from_numpy(side.start.copy()))
+        optimizer = getattr(torch.optim, arguments[0])([theta], **arguments[1])
+        thetas = [side.start]
+        for _ in range(steps):
+            theta.grad = torch.from_numpy(side.gradient(thetas[-1]))
+            optimizer.step()
+            thetas.append(theta.detach().numpy().copy())
+    return np.array(thetas)[:, :, 0]
+
+
+@contextmanager
+def torch_float64() -> Iterator[None]:
+    """NAdam keeps its product of momenta in torch's default precision, whatever the parameters' is."""
+    import torch
+
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+# Sensitivity ---------------------------------------------------------------------------------------------------------
+
+STILL = 1e-13  # a path that its own rounding moves by no more than this is worth comparing digit by digit
+
+
+def apart(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """|a − b| as a share of max(1, |b|); 0 where both are the same infinity or NaN, ∞ where only one is."""
+    with np.errstate(invalid="ignore"):
+        distance = np.abs(a - b) / np.maximum(1, np.abs(b))
+    same = (a == b) | (np.isnan(a) & np.isnan(b))
+    return np.where(same, 0.0, np.where(np.isfinite(distance), distance, np.inf))
+
+
+def moved(theta: np.ndarray) -> np.ndarray:
+    """How far the disturbed copies have strayed so far: (rows, surfaces) from (rows, surfaces, copies, 2)."""
+    now = apart(theta[:, :, 1:], theta[:, :, :1]).max(axis=(2, 3))
+    return np.maximum.accumulate(now, axis=0)
