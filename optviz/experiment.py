@@ -34,6 +34,7 @@ NOISE = Param(
     100.0,
     log=True,
     domain="[0, inf)",
+    title="gradient noise",
     help="Standard deviation of the random error in each coordinate of every gradient, as mini-batches cause it.",
 )
 L2 = Param(
@@ -44,12 +45,13 @@ L2 = Param(
     10.0,
     log=True,
     domain="[0, inf)",
+    title="L2 penalty",
     help="Adds the penalty ½λ₂‖θ‖² to the loss: its gradient goes through the rule like the rest.",
 )
-SEED = Param("seed", "seed", 0, 0, 99, domain="[0, 4294967295]", help="Another seed gives other noise.")
+SEED = Param("seed", "", 0, 0, 99, domain="[0, 4294967295]", help="Another seed gives other noise.")
 TOLERANCE = Param(
     "tolerance",
-    "tol",
+    "",
     1e-6,
     1e-12,
     1.0,
@@ -216,7 +218,7 @@ def labels(racers: Iterable[Racer]) -> list[str]:
     for racer in racers:
         rivals = [other for other in racers if other.optimizer.key == racer.optimizer.key]
         differing = [
-            f"{param.symbol} {param.write(racer.values[param.name])}"
+            f"{param.symbol or param.title or param.name} {param.write(racer.values[param.name])}"
             for param in racer.entry.params
             if len({other.values[param.name] for other in rivals}) > 1
         ]

@@ -59,7 +59,8 @@ LR = Param(
     1.0,
     log=True,
     domain="[0, inf)",
-    help="Learning rate: how far each step goes. Too small crawls, too large swings or diverges.",
+    title="learning rate",
+    help="How far each step goes. Too small crawls, too large swings or diverges.",
 )
 MOMENTUM = Param(
     "momentum",
@@ -86,6 +87,7 @@ BETA1 = Param(
     0.0,
     0.999,
     domain="[0, 1)",
+    title="beta 1",
     help="Memory of the averaged gradient (first moment): 0.9 averages about ten steps.",
 )
 BETA2 = Param(
@@ -95,6 +97,7 @@ BETA2 = Param(
     0.0,
     0.9999,
     domain="[0, 1)",
+    title="beta 2",
     help="Memory of the averaged squared gradient (second moment): 0.999 averages about a thousand steps.",
 )
 EPS = Param(
@@ -105,23 +108,26 @@ EPS = Param(
     1e-1,
     log=True,
     domain="[0, inf)",
+    title="epsilon",
     help="A small number that keeps the division finite; a large one turns the rule back into plain descent.",
 )
 EPS_IN_SQRT = Param(
     "eps_in_sqrt",
-    "√(· + ε)",
+    "",
     False,
+    title="epsilon under the root",
     help="Adds ε under the square root, as optax does by default, instead of outside it, as PyTorch does.",
 )
 AMSGRAD = Param(
     "amsgrad",
-    "AMSGrad",
+    "",
     False,
+    title="AMSGrad",
     help="Divides by the largest second moment seen so far, so that the effective step can never grow again.",
 )
 LINE_SEARCH = Param(
     "line_search",
-    "line search",
+    "",
     False,
     static=True,
     help="Halves the step until the loss falls enough (Armijo's rule). Goes along −∇f where the model points uphill.",
@@ -135,10 +141,16 @@ LINE_SEARCH = Param(
         LR,
         MOMENTUM.but(default=0.0),
         DAMPENING,
-        Param("nesterov", "Nesterov", False, help="Steps along gradient plus decayed velocity, as if looking ahead."),
+        Param(
+            "nesterov",
+            "",
+            False,
+            title="Nesterov",
+            help="Steps along gradient plus decayed velocity, as if looking ahead.",
+        ),
         Param(
             "averaging",
-            "averaging",
+            "",
             False,
             help="Averages gradients, b ← ρb + (1−ρ)g, instead of accumulating them, b ← ρb + g: 1−ρ times the step.",
         ),
@@ -168,7 +180,7 @@ def sgd(grad, *, b, t, lr, momentum, dampening, nesterov, averaging):
         DAMPENING,
         Param(
             "form",
-            "form",
+            "",
             "accumulating",
             options=("accumulating", "averaging", "velocity"),
             static=True,
@@ -206,7 +218,7 @@ def momentum(grad, *, v, lr, momentum, dampening, form):
         MOMENTUM,
         Param(
             "form",
-            "form",
+            "",
             "look-ahead",
             options=("look-ahead", "reformulated"),
             static=True,
@@ -291,7 +303,7 @@ def _root(square, eps, eps_in_sqrt):
         ),
         EPS,
         MOMENTUM.but(default=0.0),
-        Param("centered", "centred", False, help="Divides by the standard deviation of the gradient, not its size."),
+        Param("centered", "", False, help="Divides by the standard deviation of the gradient, not its size."),
         EPS_IN_SQRT,
     ),
     slots=("v", "m", "b"),
@@ -352,7 +364,7 @@ def adadelta(grad, *, v, d, lr, rho, eps):
         EPS,
         Param(
             "bias_correction",
-            "bias correction",
+            "",
             True,
             help="Undoes the pull towards zero of two averages that both start at zero.",
         ),

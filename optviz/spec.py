@@ -47,7 +47,8 @@ class Param:
 
     `low`–`high` is the slider's range; `domain` is what the mathematics allows, as an interval such as "[0, 1)".
     A learner may well want a learning rate beyond the slider, so only the domain is enforced: a value outside it
-    raises, and nothing is ever clamped. `static=True` says that changing the value compiles anew.
+    raises, and nothing is ever clamped. `static=True` says that changing the value compiles anew. `title` is the name
+    in plain words, where the name itself is not.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Param:
     domain: str = "(-inf, inf)"
     options: tuple[str, ...] = ()
     static: bool = False
+    title: str = ""
     help: str = ""
 
     def __post_init__(self):
@@ -69,6 +71,12 @@ class Param:
     def but(self, **changes: Any) -> Param:
         """This parameter with a few fields changed, for a rule whose paper gives it another default."""
         return replace(self, **changes)
+
+    @property
+    def label(self) -> str:
+        """What a control is called: plain words, then the symbol."""
+        words = self.title or self.name.replace("_", " ")
+        return f"{words[0].upper()}{words[1:]} {self.symbol}".strip()
 
     @property
     def kind(self) -> str:

@@ -693,9 +693,7 @@ def _well(x: float, sharpness: float) -> Minimum:
     formula=r"f(x, y) = -e^{-(x + 1.5)^2 - y^2} - e^{-s\,[(x - 1.5)^2 + y^2]} + 0.02\,(x^2 + y^2)",
     source=OURS,
     params=(
-        Param(
-            "sharpness", "s", 25.0, 1.0, 100.0, log=True, domain="(0, inf)", help="Curvature, if the left well has 1."
-        ),
+        Param("sharpness", "s", 25.0, 1.0, 100.0, log=True, domain="(0, inf)", help="Curvature; the left well has 1."),
     ),
     window=(-3.0, 3.0, -3.0, 3.0),
     starts=((0.9, 0.6), (1.5, 0.4), (-0.5, 1.5)),

@@ -490,10 +490,10 @@ def test_drop_wave_is_smooth_at_the_origin():
     p, q = 1 + cos(12 * r), r**2 / 2 + 2
     slope = (12 * sin(12 * r) * q + p * r) / q**2
     np.testing.assert_allclose(value, -p / q, rtol=1e-14)
-    np.testing.assert_allclose(grad, slope[:, None] * points / r[:, None], rtol=1e-10)
+    np.testing.assert_allclose(grad, slope[:, None] * points / r[:, None], rtol=1e-13)
     # The trace of the Hessian is the radial curvature plus slope/r; at the origin both are 72.5.
     bend = (144 * cos(12 * r) * q + p) / q**2 - 2 * r * slope / q
-    np.testing.assert_allclose(np.trace(hessian, axis1=1, axis2=2), bend + slope / r, rtol=1e-10)
+    np.testing.assert_allclose(np.trace(hessian, axis1=1, axis2=2), bend + slope / r, rtol=1e-13)
     np.testing.assert_allclose(look(SURFACES["drop_wave"], (0.0, 0.0), {})[2][0], 72.5 * np.eye(2), rtol=1e-14)
 
 

@@ -86,15 +86,15 @@ def _plane(experiment: Experiment, minima: Sequence[Any], lowest: float | None) 
     surface = experiment.entry
     plane = over_window(surface.key, experiment.surface_values)
     left, right, bottom, top = surface.window
-    height, bar, unit = _heights(plane.loss, lowest, surface.log)
+    height, bar, unit, levels = _heights(plane.loss, lowest, surface.log)
     contour = {
         "type": "contour",
         "x": theme.array(plane.alpha),
         "y": theme.array(plane.beta),
         "z": theme.array(height),
         "coloraxis": "coloraxis",
-        "ncontours": 24,
-        "contours": {"coloring": "fill"},
+        "autocontour": False,
+        "contours": {"coloring": "fill", **levels},
         "line": {"width": 0.6},
         "hovertemplate": f"x %{{x:.3f}}<br>y %{{y:.3f}}<br>{unit} %{{z:.3g}}<extra></extra>",
     }
@@ -134,17 +134,33 @@ def _rank(value: float, lowest: float | None) -> str:
     return "global minimum" if lowest is not None and value <= lowest + 1e-9 * max(1, abs(lowest)) else "local minimum"
 
 
-def _heights(loss: np.ndarray, lowest: float | None, log: bool) -> tuple[np.ndarray, dict[str, Any], str]:
-    """What the colour shows: the loss itself, or log₁₀ of its height above the minimum, with the scale labelled so."""
+def _heights(loss: np.ndarray, lowest: float | None, log: bool) -> tuple[np.ndarray, dict, str, dict]:
+    """What the colour shows, its colour bar, its unit and the contour levels: the loss itself, or log₁₀ of its height
+    above the minimum, with the bar labelled so."""
     if not log or lowest is None:
-        return loss, {"title": {"text": "f"}}, "f"
+        return loss, {"title": {"text": "f"}}, "f", _levels(loss)
     above = loss - lowest
     # A grid point that hits the minimum has no logarithm; it takes the colour of the lowest one that has.
     height = np.log10(np.where(above > 0, above, above[above > 0].min()))
-    ticks = np.arange(np.ceil(height.min()), np.floor(height.max()) + 1)
+    # The floor of a ravine is narrower than a grid cell: contours there would show the grid, not the surface.
+    levels = _levels(height, lowest_share=0.02)
+    ticks = np.arange(np.ceil(levels["start"]), np.floor(levels["end"]) + 1)
     bar = {
         "title": {"text": "f − min f" if lowest else "f"},
         "tickvals": ticks.tolist(),
         "ticktext": [f"10<sup>{int(tick)}</sup>".replace("-", "−") for tick in ticks],
     }
-    return height, bar, "log₁₀(f − min f)" if lowest else "log₁₀ f"
+    return height, bar, "log₁₀(f − min f)" if lowest else "log₁₀ f", levels
+
+
+def _levels(height: np.ndarray, lowest_share: float = 0.0, count: int = 16) -> dict[str, float]:
+    """About `count` contour levels at round numbers, none below the lowest share of the window."""
+    bottom, top = np.quantile(height, lowest_share), height.max()
+    rough = max(top - bottom, 1e-12) / count
+    unit = 10 ** np.floor(np.log10(rough))
+    size = unit * min((1, 2, 2.5, 5, 10), key=lambda nice: abs(nice * unit - rough))
+    return {
+        "start": float(np.ceil(bottom / size) * size),
+        "end": float(np.floor(top / size) * size),
+        "size": float(size),
+    }

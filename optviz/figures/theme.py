@@ -29,10 +29,11 @@ HUES = {
 DASHES: tuple[tuple[int, ...], ...] = ((), (9, 5), (2, 4))
 MARKERS = ("circle", "square", "triangle", "diamond", "star", "cross", "hexagon", "pentagon")
 
-# Pale in the valleys, so that paths stand out where they matter; monotone in lightness, so that grey prints read too.
+# Pale (or nearly black) in the valleys, so that paths stand out where they matter; monotone in lightness, so that a
+# grey print reads too; little colour of its own, because colour belongs to the racers.
 SCALES = {
-    "light": ["#FBFCFE", "#E3EAF3", "#C6D3E4", "#A5B8D1", "#839BBC", "#637FA5", "#47648B"],
-    "dark": ["#10161F", "#18222F", "#213042", "#2C4057", "#39526D", "#486684", "#5A7C9C"],
+    "light": ["#FCFDFE", "#EEF2F6", "#DFE6ED", "#CED8E2", "#BBC8D5", "#A7B7C7", "#92A5B8"],
+    "dark": ["#0D1117", "#141A22", "#1B232D", "#232D39", "#2C3846", "#364454", "#415163"],
 }
 
 

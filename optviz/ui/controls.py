@@ -19,7 +19,7 @@ def control(param: Param, value: Value, key: str, on_change: Callable[[], None],
     """Show a widget for a parameter that stands at `value`. `on_change` reads what the visitor chose from
     `st.session_state[key]`. With `exact`, numbers are typed instead of slid, over all that the mathematics allows."""
     common: dict[str, Any] = {"key": key, "help": param.help, "on_change": on_change}
-    label = _label(param)
+    label = param.label
     match param.kind:
         case "flag":
             _show(key, value)
@@ -43,11 +43,6 @@ def _show(key: str, value: Value) -> None:
     """Let the widget show the experiment's value. Assigning what it shows already would fight the visitor's hand."""
     if st.session_state.get(key) != value:
         st.session_state[key] = value
-
-
-def _label(param: Param) -> str:
-    plain = param.name.replace("_", " ")
-    return f"{plain} {param.symbol}" if param.symbol != plain else plain
 
 
 @lru_cache(maxsize=256)

@@ -1,14 +1,14 @@
 /*
  * The stage: optimizers race over a surface.
  *
- * Plotly draws what stands still (contour, axes, colour bar, zoom and hover); canvases laid exactly over its plot
- * areas draw what moves. A panel has two of them. `ink` keeps the lines up to the current frame: while the race plays
- * forward only the new segments are added, and it is drawn afresh only when view or data change or time runs backwards.
- * `top` is cleared on every frame and holds the few things that move: heads, cursor, marks. So a frame costs the same
- * for fifty steps as for five thousand, and Plotly is called only when a figure really differs.
+ * Plotly draws what stands still (contour, axes, colour bar, zoom and hover). Over each of its plot areas lies one canvas,
+ * the ink, with the lines up to the current moment: while the race plays forward only the new piece of every line is
+ * added, and all is drawn afresh only when view or data change or time runs backwards. So a frame costs the same for
+ * fifty steps as for five thousand. What moves (heads, cursor) are small sprites that the browser only has to shift; a
+ * second canvas for them would be composited whole on every frame, which measured a third of the frame rate.
  *
  * The clock `at` is a real number of steps. Frame floor(at) is the truth; between two frames the heads glide along the
- * segment, so that slow playing is smooth. Pausing snaps to a frame.
+ * segment that joins them, so that slow playing is smooth. Pausing snaps to a frame.
  *
  * Streamlit calls the default export for every script run and theme change with
  *   data = { steps: T, revision, autoplay, loop, compact, height, plotly: [addresses of plotly.js, best first],
@@ -27,7 +27,8 @@ const KEY_REST = 150; // ms without a key before the moved start is sent
 const PENDING_START = 2000; // ms a start that was sent is shown without an answer
 const READOUT_REST = 80; // ms between two changes of the legend's numbers: faster is unreadable
 const WIDE = 820; // px from which curves stand beside the surface
-const BLEED = 16; // px that `top` reaches over the plot area, so that markers on the border are whole
+const SPRITE = 36; // px: the square a marker is drawn in
+const CHUNK = 40; // vertices stroked at once: long winding paths are slow to stroke whole
 const MANY_DOTS = 120; // more steps than this in view, and they are not dotted
 const CLIP_PAD = 40; // px around the plot area within which paths are kept
 const NEAR = 0.6; // px: path points closer than this to the last kept one are not drawn
@@ -264,8 +265,12 @@ function createPanel(stage, spec) {
     symbols: element("span", "oz-symbols"),
     plot: element("div", "oz-plot"),
     graph: element("div", "oz-graph"),
-    ink: element("canvas", "oz-canvas", { "aria-hidden": "true" }),
-    top: element("canvas", "oz-canvas", { "aria-hidden": "true" }),
+    ink: element("canvas", "oz-ink", { "aria-hidden": "true" }),
+    sprites: element("div", "oz-sprites", { "aria-hidden": "true" }),
+    marks: element("div", "oz-layer"),
+    heads: element("div", "oz-layer"),
+    cursor: element("div", "oz-cursor"),
+    tag: element("div", "oz-tag"), // the words of the mark under the pointer
     home: plane ? stage.planes : stage.curves,
     view: {}, // the ranges the visitor zoomed to: { x, y }
     margin: null, // what Plotly really needs around the plot, measured
@@ -278,6 +283,7 @@ function createPanel(stage, spec) {
   const head = element("div", "oz-head");
   head.append(panel.title, panel.symbols);
   panel.plot.append(panel.graph);
+  panel.sprites.append(panel.marks, panel.cursor, panel.heads, panel.tag);
   panel.box.append(head, panel.plot);
   panel.plot.addEventListener("pointerdown", (event) => onPress(stage, panel, event), true);
   if (plane) {
@@ -446,7 +452,7 @@ function curveLayout(stage, panel) {
   const { spec, lowest } = panel;
   const base = {
     ...look(stage),
-    margin: { l: size * 4.4, r: BLEED, t: 10, b: lowest ? size * 3 : 8 },
+    margin: { l: size * 4.4, r: 14, t: 10, b: lowest ? size * 3 : 8 },
     xaxis: { ...axisLook(stage, lowest ? "step" : ""), showticklabels: lowest, nticks: 7 },
     yaxis: { ...axisLook(stage, ""), type: spec.log ? "log" : "linear", nticks: 5 },
   };
@@ -536,7 +542,7 @@ async function drawPanel(stage, panel) {
     await Plotly.react(panel.graph, data, JSON.parse(layout), config(stage, panel));
     if (stage.gone || panel.gone) return;
     if (first) listen(stage, panel);
-    mountCanvases(panel);
+    mountOverlay(panel);
     if (panel.plane && measureMargin(panel)) stage.refit();
   }
   panel.stale = true;
@@ -574,11 +580,10 @@ function measureMargin(panel) {
 }
 
 /** Under Plotly's last layer (hover labels), above all others; Plotly may have built its layers anew. */
-function mountCanvases(panel) {
+function mountOverlay(panel) {
   const layers = panel.graph.querySelectorAll(".main-svg");
   const hover = layers[layers.length - 1];
-  if (hover.previousSibling === panel.top) return;
-  hover.before(panel.ink, panel.top);
+  if (hover.previousSibling !== panel.sprites) hover.before(panel.ink, panel.sprites);
 }
 
 function listen(stage, panel) {
@@ -611,7 +616,7 @@ function resetView(stage, panel) {
 
 function geometry(panel) {
   const full = panel.graph._fullLayout;
-  if (!full?.xaxis?._length || !panel.ink.isConnected) return null;
+  if (!full?.xaxis?._length || !panel.sprites.isConnected) return null;
   const { xaxis, yaxis } = full;
   // the live ranges: while a drag or the wheel goes on, Plotly changes these and nothing else
   return {
@@ -672,7 +677,6 @@ function buildTrace(racer, panel, geo) {
   return { racer, geo, n, X, Y, dots, diverged, exits, line: clipLine(X, Y, kept, geo), length: 0 };
 }
 
-const isNear = ({ geo, X, Y }, i) => isInside(geo, X[i], Y[i], CLIP_PAD);
 const isInside = ({ width, height }, x, y, pad) => x >= -pad && x <= width + pad && y >= -pad && y <= height + pad;
 
 function keepByDistance(X, Y, near) {
@@ -797,100 +801,121 @@ function paintPanel(stage, panel) {
   if (!geo) return;
   const seen = JSON.stringify(geo);
   if (panel.stale || seen !== panel.seen) {
-    fitCanvas(panel.ink, geo, 0);
-    fitCanvas(panel.top, geo, BLEED);
-    panel.traces = visible(stage).map((racer) => buildTrace(racer, panel, geo));
     panel.geo = geo;
     panel.seen = seen;
     panel.stale = false;
     panel.inked = Infinity;
+    panel.traces = visible(stage).map((racer) => buildTrace(racer, panel, geo));
+    fitOverlay(panel);
   }
-  const frame = Math.floor(stage.at);
-  if (frame !== panel.inked) paintInk(stage, panel, frame);
-  paintTop(stage, panel);
+  if (stage.at !== panel.inked) paintInk(stage, panel);
+  placeSprites(stage, panel);
   if (!stage.root.dataset.ready && [...stage.panels.values()].every((other) => other.seen)) stage.root.dataset.ready = "true";
 }
 
-/** Sets size and place; touches the bitmap, which clears it, only if its size changes. */
-function fitCanvas(canvas, { left, top, width, height, dpr }, bleed) {
-  const size = [Math.round((width + 2 * bleed) * dpr), Math.round((height + 2 * bleed) * dpr)];
-  if (canvas.width !== size[0]) canvas.width = size[0];
-  if (canvas.height !== size[1]) canvas.height = size[1];
-  Object.assign(canvas.style, {
-    left: `${left - bleed}px`,
-    top: `${top - bleed}px`,
-    width: `${width + 2 * bleed}px`,
-    height: `${height + 2 * bleed}px`,
-  });
+/** Sets sizes and places; touches the bitmap, which clears it, only if its size changes. */
+function fitOverlay({ geo, ink, sprites }) {
+  const { left, top, width, height, dpr } = geo;
+  const [wide, high] = [Math.round(width * dpr), Math.round(height * dpr)];
+  if (ink.width !== wide) ink.width = wide;
+  if (ink.height !== high) ink.height = high;
+  const place = { left: `${left}px`, top: `${top}px`, width: `${width}px`, height: `${height}px` };
+  Object.assign(ink.style, place);
+  Object.assign(sprites.style, place);
 }
 
-function pen(canvas, dpr, bleed) {
+function pen(canvas, dpr) {
   const ctx = canvas.getContext("2d");
-  ctx.setTransform(dpr, 0, 0, dpr, bleed * dpr, bleed * dpr);
+  ctx.setTransform(dpr, 0, 0, dpr, 0, 0);
   ctx.lineJoin = "round";
-  ctx.lineCap = "round";
   return ctx;
 }
 
-function paintInk(stage, panel, frame) {
-  const { geo, traces } = panel;
-  const ctx = pen(panel.ink, geo.dpr, 0);
-  const from = frame > panel.inked ? panel.inked : 0;
-  if (from === 0) {
+/** Draws on from where the ink ends, or afresh if time went back. */
+function paintInk(stage, panel) {
+  const { geo, traces, plane } = panel;
+  const ctx = pen(panel.ink, geo.dpr);
+  const afresh = stage.at < panel.inked;
+  const from = afresh ? 0 : panel.inked;
+  if (afresh) {
     ctx.clearRect(0, 0, geo.width, geo.height);
     for (const trace of traces) {
-      trace.length = 0;
-      if (!panel.plane) strokeLine(ctx, trace, 0, trace.n - 1, { width: 2, alpha: trace.racer.ghost ? 0.14 : 0.25 });
+      if (!plane) strokeLine(ctx, trace, 0, trace.n - 1, { width: 2, alpha: trace.racer.ghost ? 0.14 : 0.25 });
       trace.length = 0;
     }
   }
   for (const trace of traces) {
-    const end = Math.min(frame, trace.n - 1);
-    if (trace.dots) dotSteps(ctx, stage, trace, from === 0 ? 0 : from + 1, end);
-    if (end <= from) continue;
     const { ghost } = trace.racer;
-    const halo = panel.plane ? stage.theme.background : null;
-    strokeLine(ctx, trace, from, end, { width: ghost ? 2 : 3, alpha: ghost ? 0.45 : 1, halo });
+    const to = Math.min(stage.at, trace.n - 1);
+    const halo = plane ? stage.theme.background : null;
+    if (to > from) strokeLine(ctx, trace, from, to, { width: ghost ? 2 : 3, alpha: ghost ? 0.45 : 1, halo });
+    if (trace.dots) dotSteps(ctx, stage, trace, afresh ? 0 : Math.floor(from) + 1, to);
   }
-  panel.inked = frame;
+  panel.inked = stage.at;
 }
 
-/** The line after step `from` up to step `to`; a halo goes *under* everything drawn so far, so it never cuts a line. */
+/**
+ * The line between two moments. The halo goes *under* everything drawn so far, so it never cuts a line, and the order
+ * of drawing, which differs between playing and jumping, does not show.
+ */
 function strokeLine(ctx, trace, from, to, { width, alpha, halo }) {
   const { X, Y, line, racer } = trace;
+  const dash = dashOf(racer);
+  let [x, y] = [NaN, NaN];
+  let vertices = 0;
   let travelled = 0;
-  let x = NaN;
-  let y = NaN;
-  const move = (toX, toY) => (ctx.moveTo(toX, toY), (x = toX), (y = toY));
+  const stroke = () => {
+    ctx.globalAlpha = alpha;
+    ctx.strokeStyle = racer.color;
+    ctx.lineWidth = width;
+    ctx.lineCap = alpha < 1 || dash.length ? "butt" : "round";
+    ctx.setLineDash(dash);
+    ctx.lineDashOffset = trace.length;
+    ctx.stroke();
+    if (halo) {
+      ctx.setLineDash([]);
+      ctx.globalCompositeOperation = "destination-over";
+      ctx.strokeStyle = halo;
+      ctx.lineWidth = width + 3;
+      ctx.stroke();
+      ctx.globalCompositeOperation = "source-over";
+    }
+    trace.length += travelled;
+    travelled = vertices = 0;
+    ctx.beginPath();
+    ctx.moveTo(x, y);
+  };
+  const move = (toX, toY) => ctx.moveTo((x = toX), (y = toY));
   const draw = (toX, toY) => {
     if (Number.isNaN(x)) return move(toX, toY);
     travelled += Math.hypot(toX - x, toY - y);
-    ctx.lineTo(toX, toY);
-    x = toX;
-    y = toY;
+    ctx.lineTo((x = toX), (y = toY));
+    if (++vertices === CHUNK) stroke();
   };
+  const start = headAt(trace, from);
   ctx.beginPath();
-  let k = firstAfter(line.step, from);
-  if (isNear(trace, from)) move(X[from], Y[from]);
-  for (; k < line.step.length && line.step[k] <= to; k++) (line.move[k] ? move : draw)(line.x[k], line.y[k]);
-  if (isNear(trace, to)) draw(X[to], Y[to]);
-  ctx.globalAlpha = alpha;
-  ctx.strokeStyle = racer.color;
-  ctx.lineWidth = width;
-  ctx.setLineDash(racer.ghost && racer.dash.length === 0 ? [5, 5] : racer.dash);
-  ctx.lineDashOffset = trace.length;
-  ctx.stroke();
-  ctx.setLineDash([]);
-  if (halo) {
-    ctx.globalCompositeOperation = "destination-over";
-    ctx.strokeStyle = halo;
-    ctx.lineWidth = width + 3;
-    ctx.stroke();
-    ctx.globalCompositeOperation = "source-over";
+  if (isInside(trace.geo, ...start, CLIP_PAD)) move(...start);
+  for (let k = firstAfter(line.step, from); k < line.step.length && line.step[k] <= to; k++) {
+    (line.move[k] ? move : draw)(line.x[k], line.y[k]);
   }
+  drawTail(trace, to, move, draw);
+  stroke();
+  ctx.setLineDash([]);
   ctx.globalAlpha = 1;
-  trace.length += travelled;
 }
+
+/** From the last whole step to the head, as far as it is near the picture. */
+function drawTail(trace, to, move, draw) {
+  const { X, Y, geo } = trace;
+  const i = Math.floor(to);
+  const [x, y] = headAt(trace, to);
+  const part = Number.isFinite(Y[i] + y) && clipSegment(X[i], Y[i], x, y, geo, CLIP_PAD);
+  if (!part) return;
+  if (part[0] > 0) move(X[i] + part[0] * (x - X[i]), Y[i] + part[0] * (y - Y[i]));
+  draw(X[i] + part[1] * (x - X[i]), Y[i] + part[1] * (y - Y[i]));
+}
+
+const dashOf = ({ ghost, dash }) => (ghost && dash.length === 0 ? [5, 5] : dash);
 
 /** Index of the first entry of the ascending `steps` above `step`. */
 function firstAfter(steps, step) {
@@ -923,27 +948,6 @@ function disc(ctx, x, y, radius, color, alpha) {
   ctx.globalAlpha = 1;
 }
 
-function paintTop(stage, panel) {
-  const { geo, traces } = panel;
-  const ctx = pen(panel.top, geo.dpr, BLEED);
-  ctx.clearRect(-BLEED, -BLEED, geo.width + 2 * BLEED, geo.height + 2 * BLEED);
-  if (panel.plane) for (const mark of marksOf(stage, panel)) paintMark(ctx, stage, geo, mark);
-  else paintCursor(ctx, stage, geo);
-  for (const trace of traces) paintRacer(ctx, stage, panel, trace);
-  if (panel.hover) paintLabel(ctx, stage, geo, panel.hover);
-}
-
-function paintCursor(ctx, stage, geo) {
-  const x = toPixel(geo)[0](stage.at);
-  if (x < 0 || x > geo.width) return;
-  ctx.strokeStyle = stage.theme.frame;
-  ctx.lineWidth = 1.5;
-  ctx.beginPath();
-  ctx.moveTo(x, 0);
-  ctx.lineTo(x, geo.height);
-  ctx.stroke();
-}
-
 /** Head of a trace at time `at`, in pixels, between frames on the segment that joins them. */
 function headAt({ X, Y, n }, at) {
   const i = Math.min(Math.floor(at), n - 1);
@@ -952,60 +956,88 @@ function headAt({ X, Y, n }, at) {
   return [X[i] + part * (X[i + 1] - X[i]), Y[i] + part * (Y[i + 1] - Y[i])];
 }
 
-function paintRacer(ctx, stage, panel, trace) {
-  const { racer, geo, n, X, Y } = trace;
-  if (n === 0) return;
+function placeSprites(stage, panel) {
+  placeMarks(stage, panel);
+  if (!panel.plane) placeCursor(stage, panel);
+  const nodes = spritesOf(panel.heads, panel.traces.length);
+  panel.traces.forEach((trace, i) => placeHead(stage, panel, trace, nodes[i]));
+}
+
+function placeCursor(stage, { geo, cursor }) {
+  const x = toPixel(geo)[0](stage.at);
+  shift(cursor, x - 1, 0, x >= 0 && x <= geo.width);
+}
+
+function placeHead(stage, panel, trace, node) {
+  const { racer, geo, n } = trace;
   const [x, y] = headAt(trace, stage.at);
-  const alpha = racer.ghost ? 0.6 : 1;
-  const i = Math.floor(stage.at);
-  if (i < n - 1 && stage.at > i) glide(ctx, trace, X[i], Y[i], x, y);
-  const radius = (panel.plane ? 0.55 : 0.42) * stage.theme.size * (racer.ghost ? 0.8 : 1);
+  const inside = isInside(geo, x, y, 1);
   const over = trace.diverged && stage.at >= n - 1;
-  if (!isInside(geo, x, y, 1)) {
-    if (panel.plane) paintArrow(ctx, stage, trace, x, y);
-  } else if (over) {
-    paintMarker(ctx, "x", x, y, radius * 1.25, racer.color, stage.theme.background, alpha);
-    if (panel.plane) paintLabel(ctx, stage, geo, { x, y, text: `diverged, step ${racer.stop ?? n - 1}`, color: racer.color });
+  const radius = (panel.plane ? 0.55 : 0.42) * stage.theme.size * (racer.ghost ? 0.8 : 1);
+  const dress = (kind, size) => dressSprite(node, kind, size, racer.color, stage.theme.background, racer.ghost ? 0.6 : 1);
+  node.tag.textContent = over && inside && panel.plane ? `diverged, step ${racer.stop ?? n - 1}` : "";
+  if (inside) {
+    dress(over ? "x" : racer.marker, over ? radius * 1.3 : radius);
+    shift(node, x, y, true);
+    if (node.tag.textContent) placeTag(node.tag, stage, geo, x, y, racer.color);
+  } else if (panel.plane && n > 0) {
+    const tip = exitOf(trace, stage.at, x, y);
+    dress("arrow", radius * 1.2);
+    shift(node, tip.x, tip.y, true, Math.atan2(tip.dy, tip.dx));
   } else {
-    paintMarker(ctx, racer.marker, x, y, radius, racer.color, stage.theme.background, alpha);
+    shift(node, 0, 0, false);
   }
 }
 
-/** The piece of path between the last frame and the head. */
-function glide(ctx, { racer, geo }, fromX, fromY, x, y) {
-  const part = clipSegment(fromX, fromY, x, y, geo, 0);
-  if (!part || !Number.isFinite(x + y)) return;
-  ctx.globalAlpha = racer.ghost ? 0.45 : 1;
-  ctx.strokeStyle = racer.color;
-  ctx.lineWidth = racer.ghost ? 2 : 3;
-  ctx.beginPath();
-  for (const t of part) ctx.lineTo(fromX + t * (x - fromX), fromY + t * (y - fromY));
-  ctx.stroke();
-  ctx.globalAlpha = 1;
+/** Where on the border the path left the picture, or, if it never was in it, where the head is nearest. */
+function exitOf({ geo, exits }, at, x, y) {
+  const left = exits.filter((exit) => exit.step <= Math.ceil(at)).pop();
+  if (left) return left;
+  const near = { x: Math.max(0, Math.min(geo.width, x)), y: Math.max(0, Math.min(geo.height, y)) };
+  return { ...near, dx: x - near.x, dy: y - near.y };
 }
 
-/** On the border, where the path left the picture, or else where the head is nearest. */
-function paintArrow(ctx, stage, { racer, geo, exits }, x, y) {
-  const left = exits.filter((exit) => exit.step <= Math.ceil(stage.at)).pop();
-  const clamp = (value, high) => Math.max(0, Math.min(high, value));
-  const near = { x: clamp(x, geo.width), y: clamp(y, geo.height) };
-  const tip = left ?? { ...near, dx: x - near.x, dy: y - near.y };
-  const size = stage.theme.size;
-  ctx.save();
-  ctx.translate(clamp(tip.x, geo.width), clamp(tip.y, geo.height));
-  ctx.rotate(Math.atan2(tip.dy, tip.dx));
-  ctx.beginPath();
-  ctx.moveTo(2, 0);
-  ctx.lineTo(-size, -0.6 * size);
-  ctx.lineTo(-size, 0.6 * size);
-  ctx.closePath();
-  ctx.strokeStyle = stage.theme.background;
-  ctx.lineWidth = 4;
-  ctx.stroke();
-  ctx.globalAlpha = racer.ghost ? 0.6 : 1;
-  ctx.fillStyle = racer.color;
-  ctx.fill();
-  ctx.restore();
+/** The small canvases in a layer, as many as asked for; each brings a tag for words. */
+function spritesOf(layer, count) {
+  layer.nodes ??= [];
+  while (layer.nodes.length > count) {
+    const node = layer.nodes.pop();
+    node.tag.remove();
+    node.remove();
+  }
+  while (layer.nodes.length < count) {
+    const node = element("canvas", "oz-sprite");
+    node.tag = element("div", "oz-tag");
+    layer.append(node, node.tag);
+    layer.nodes.push(node);
+  }
+  return layer.nodes;
+}
+
+/** Moves a sprite, to whole device pixels so that it stays sharp. */
+function shift(node, x, y, shown, turn = 0) {
+  const dpr = window.devicePixelRatio || 1;
+  const [px, py] = [Math.round(x * dpr) / dpr, Math.round(y * dpr) / dpr];
+  const visibility = shown ? "visible" : "hidden";
+  if (node.style.visibility !== visibility) node.style.visibility = visibility;
+  if (shown) node.style.transform = `translate(${px}px, ${py}px)${turn ? ` rotate(${turn.toFixed(3)}rad)` : ""}`;
+}
+
+/** Words beside a point, on the side where there is room. */
+function placeTag(tag, stage, geo, x, y, color) {
+  const side = x > geo.width / 2 ? "calc(-100% - 12px)" : "12px";
+  tag.style.color = color ?? stage.theme.text;
+  tag.style.transform = `translate(${Math.round(x)}px, ${Math.round(y)}px) translate(${side}, ${y < 24 ? "0" : "-100%"})`;
+}
+
+/** Draws a marker into its sprite, if it is not there yet. */
+function dressSprite(node, kind, radius, color, halo, alpha) {
+  const dpr = window.devicePixelRatio || 1;
+  const look = [kind, radius, color, halo, alpha, dpr].join();
+  if (node.look === look) return;
+  node.look = look;
+  node.width = node.height = SPRITE * dpr;
+  paintMarker(pen(node, dpr), kind, SPRITE / 2, SPRITE / 2, radius, color, halo, alpha);
 }
 
 // ------------------------------------------------------------------------------------------------ markers and marks
@@ -1039,9 +1071,11 @@ const MARKERS = {
   star: [corners(5, 0, 0.45), 1.5],
   cross: [plus(0.38, 0), 1.15],
   x: [plus(0.3, Math.PI / 4), 1.15],
+  arrow: [[[0.2, 0], [-1.6, 0.95], [-1.6, -0.95]], 1], // its tip is where the path leaves
 };
 
 function paintMarker(ctx, kind, x, y, radius, color, halo, alpha = 1) {
+  if (kind === "target") return paintTarget(ctx, x, y, radius, color, halo);
   const [points, scale] = MARKERS[kind] ?? MARKERS.circle;
   ctx.beginPath();
   for (const [dx, dy] of points) ctx.lineTo(x + radius * scale * dx, y + radius * scale * dy);
@@ -1057,41 +1091,34 @@ function paintMarker(ctx, kind, x, y, radius, color, halo, alpha = 1) {
 
 /** The marks of a plane; a start that was just asked for replaces the one in the data. */
 function marksOf(stage, panel) {
-  const marks = panel.spec.marks ?? [];
+  const marks = (panel.plane && panel.spec.marks) || [];
   if (!stage.pending || stage.pending.panel !== panel) return marks;
   const start = { ...stage.pending, kind: "start", label: "start" };
   return [...marks.filter((mark) => mark.kind !== "start"), start];
 }
 
-function paintMark(ctx, { theme }, geo, mark) {
-  const [mapX, mapY] = toPixel(geo);
-  const [x, y] = [mapX(mark.x), mapY(mark.y)];
-  if (!isInside(geo, x, y, 1)) return;
-  const radius = 0.5 * theme.size;
-  if (mark.kind === "minimum") return paintMarker(ctx, "star", x, y, radius, theme.text, theme.background);
-  if (mark.kind === "saddle") return paintMarker(ctx, "x", x, y, radius, theme.text, theme.background);
-  disc(ctx, x, y, radius + 3.5, theme.background, 1);
-  disc(ctx, x, y, radius + 1.5, theme.text, 1);
-  disc(ctx, x, y, radius - 1, theme.background, 1);
-  disc(ctx, x, y, radius - 4, theme.text, 1);
+/** The start: a ring with a point. */
+function paintTarget(ctx, x, y, radius, color, halo) {
+  disc(ctx, x, y, radius + 3.5, halo, 1);
+  disc(ctx, x, y, radius + 1.5, color, 1);
+  disc(ctx, x, y, radius - 1, halo, 1);
+  disc(ctx, x, y, radius - 4, color, 1);
 }
 
-/** Words beside a point, on a plate, kept inside the plot area. */
-function paintLabel(ctx, { theme }, geo, { x, y, text, color }) {
-  ctx.font = `600 ${theme.size}px ${theme.font}`;
-  ctx.textBaseline = "middle";
-  const width = ctx.measureText(text).width + 12;
-  const height = theme.size + 10;
-  const left = Math.max(2, Math.min(x + 12, geo.width - width - 2));
-  const middle = y - height < 2 ? y + height : y - height * 0.8;
-  ctx.fillStyle = theme.background;
-  ctx.globalAlpha = 0.9;
-  ctx.beginPath();
-  ctx.roundRect(left, middle - height / 2, width, height, 4);
-  ctx.fill();
-  ctx.globalAlpha = 1;
-  ctx.fillStyle = color ?? theme.text;
-  ctx.fillText(text, left + 6, middle + 1);
+const MARKS = { minimum: "star", saddle: "x", start: "target" };
+
+function placeMarks(stage, panel) {
+  const { geo, hover, tag } = panel;
+  const marks = marksOf(stage, panel);
+  const [mapX, mapY] = toPixel(geo);
+  const { text, background, size } = stage.theme;
+  spritesOf(panel.marks, marks.length).forEach((node, i) => {
+    const [x, y] = [mapX(marks[i].x), mapY(marks[i].y)];
+    dressSprite(node, MARKS[marks[i].kind] ?? "circle", 0.5 * size, text, background, 1);
+    shift(node, x, y, isInside(geo, x, y, 1));
+  });
+  tag.textContent = hover?.text ?? "";
+  if (hover) placeTag(tag, stage, geo, hover.x, hover.y);
 }
 
 // ------------------------------------------------------------------------------------------------ legend
@@ -1137,11 +1164,11 @@ function paintSwatch(canvas, racer, theme) {
   const [width, height] = [40, 20];
   canvas.width = width * dpr;
   canvas.height = height * dpr;
-  const ctx = pen(canvas, dpr, 0);
+  const ctx = pen(canvas, dpr);
   ctx.globalAlpha = racer.ghost ? 0.45 : 1;
   ctx.strokeStyle = racer.color;
   ctx.lineWidth = racer.ghost ? 2 : 3;
-  ctx.setLineDash(racer.ghost && racer.dash.length === 0 ? [5, 5] : racer.dash);
+  ctx.setLineDash(dashOf(racer));
   ctx.beginPath();
   ctx.moveTo(2, height / 2);
   ctx.lineTo(width - 8, height / 2);
