@@ -27,7 +27,6 @@ from optviz.spec import Hyper
 
 LENGTHS = (500, 1500, 5000)  # steps a program is compiled for: a run goes to the next of them and is cut
 COMPILED_AT_MOST = 64  # programs kept; one takes about 2 MB
-SEED_BOUND = 2**32
 
 
 @dataclass(frozen=True)
@@ -110,26 +109,23 @@ class Trajectory(NamedTuple):
 def descend(
     problem: Problem, rule: Rule, steps: int, *, horizon: int | None = None, state: State | None = None
 ) -> Trajectory:
-    """Take `steps` steps, from the problem's start or, given a `state`, from where an earlier run stopped.
+    """Take `steps` ≥ 1 steps, from the problem's start or, given a `state`, from where an earlier run stopped.
 
     `horizon` is the length of run that schedules count with; it is `steps` unless a run is cut into pieces. A run
     that diverges is returned with its infinities.
     """
     horizon = horizon or steps
     pieces, done = [], 0
-    while done < steps or not pieces:
+    while done < steps:
         length = min(steps - done, LENGTHS[-1])
         pieces.append(_piece(problem, rule, length, horizon, state))
         state, done = pieces[-1].state, done + length
     if len(pieces) == 1:
         return pieces[0]
 
-    def join(*parts: np.ndarray) -> np.ndarray:
-        return np.concatenate(parts)
-
     later = [piece._replace(theta=piece.theta[1:], loss=piece.loss[1:]) for piece in pieces[1:]]
     records = [piece._replace(state=None) for piece in (pieces[0], *later)]
-    return jax.tree.map(join, *records)._replace(state=state)
+    return jax.tree.map(lambda *parts: np.concatenate(parts), *records)._replace(state=state)
 
 
 def _piece(problem: Problem, rule: Rule, steps: int, horizon: int, state: State | None) -> Trajectory:
@@ -138,10 +134,10 @@ def _piece(problem: Problem, rule: Rule, steps: int, horizon: int, state: State 
     first = 0 if state is None else state.t
     values = {"problem": problem.values, "rule": rule.values, "horizon": np.float64(horizon)}
     carried = (problem.theta0, None, None) if state is None else (state.theta, state.slots, state.memory)
-    key = np.array([0, problem.seed % SEED_BOUND], dtype=np.uint32)
+    key = np.array([0, problem.seed], dtype=np.uint32)
     theta, loss, records = jax.tree.map(np.asarray, program(values, carried, np.int64(first), key))
     grad, step, lr, slots, memory, scheduled = jax.tree.map(lambda record: record[:steps], records)
-    last = jax.tree.map(lambda record: record[-1], (slots, memory)) if steps else (None, None)
+    last = jax.tree.map(lambda record: record[-1], (slots, memory))
     return Trajectory(
         theta=theta[: steps + 1],
         loss=loss[: steps + 1],

@@ -118,7 +118,7 @@ class Experiment:
 
     surface: Pick
     racers: tuple[Racer, ...] = ()
-    start: tuple[float, float] | None = None  # None: the surface's own first start
+    start: tuple[float, float] = None  # type: ignore[assignment]  # left out: the surface's own first start
     steps: int = 500
     noise: float = 0.0
     l2: float = 0.0

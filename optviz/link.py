@@ -14,11 +14,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 from optviz.experiment import COORDINATE, PINS_AT_MOST, RACERS_AT_MOST, SETTINGS, Experiment, Pick, Racer
 from optviz.optimizers import OPTIMIZERS
 from optviz.schedules import SCHEDULES
-from optviz.spec import Entry, Param, Value
+from optviz.spec import Entry, Param
 from optviz.surfaces import SURFACES
 
 VERSION = "1"
@@ -91,7 +92,7 @@ def _written(entry: Entry, pick: Pick, prefix: str = "") -> dict[str, str]:
     return {prefix + name: entry.param[name].write(value) for name, value in pick.values}
 
 
-def _read(params: Mapping[str, Param], texts: Mapping[str, str], messages: list[str]) -> dict[str, Value]:
+def _read(params: Mapping[str, Param], texts: Mapping[str, str], messages: list[str]) -> dict[str, Any]:
     values = {}
     for name, text in texts.items():
         with _forgiving(messages):

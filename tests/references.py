@@ -130,7 +130,7 @@ class Side:
         return np.repeat(points[:, None], self.copies, axis=1)
 
     def _disturbed(self, numbers: np.ndarray) -> np.ndarray:
-        signs = self._random.choice([-1.0, 1.0], size=numbers.shape)
+        signs = self._random.integers(-1, 2, size=numbers.shape)  # down, not at all, or up
         signs[:, 0] = 0
         return numbers * (1 + ROUNDING * signs)
 

@@ -46,7 +46,7 @@ def _show(key: str, value: Value) -> None:
 
 
 @lru_cache(maxsize=256)
-def _stops(param: Param) -> tuple[float, ...]:
+def _stops(param: Param) -> tuple[Value, ...]:
     """The values that a slider stops at, its default among them."""
     if param.log:
         first, last = math.floor(math.log10(param.low)), math.ceil(math.log10(param.high))

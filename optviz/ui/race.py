@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import streamlit as st
 
@@ -65,7 +66,7 @@ def surface_panel(desk: Desk) -> None:
     _setting(desk, STEPS)
 
 
-def _surface_value(param: Param) -> Callable[[Experiment, object], Experiment]:
+def _surface_value(param: Param) -> Callable[[Experiment, Any], Experiment]:
     return lambda old, value: replace(old, surface=old.surface.but(**{param.name: value}))
 
 
@@ -101,7 +102,7 @@ def _setting(desk: Desk, param: Param) -> None:
     )
 
 
-def _field(desk: Desk, param: Param, value, name: str, change: Callable[[Experiment, object], Experiment]) -> None:
+def _field(desk: Desk, param: Param, value, name: str, change: Callable[[Experiment, Any], Experiment]) -> None:
     key = desk.key(name)
     exact = bool(st.session_state.get(desk.key("exact")))
     control(
@@ -227,8 +228,8 @@ def _chosen(desk: Desk) -> int:
     return index
 
 
-def _racer_value(index: int, param: Param) -> Callable[[Experiment, object], Experiment]:
-    def change(old: Experiment, value: object) -> Experiment:
+def _racer_value(index: int, param: Param) -> Callable[[Experiment, Any], Experiment]:
+    def change(old: Experiment, value: Any) -> Experiment:
         racer = old.racers[index]
         return old.with_racer(index, replace(racer, optimizer=racer.optimizer.but(**{param.name: value})))
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import streamlit as st
+from streamlit.components.v2 import component
 
 from optviz.ui.desk import Desk
 
 _HERE = Path(__file__).parent
-_COPY = st.components.v2.component(
+_COPY = component(
     "optviz_share",
     html='<button type="button" class="oz-share"><span class="oz-share-label"></span></button>\n',
     css=(_HERE / "share.css").read_text(encoding="utf-8"),
