@@ -65,7 +65,7 @@ def rule(
     for name, (schedule, own) in (schedules or {}).items():
         if name not in schedulable(optimizer):
             allowed = ", ".join(schedulable(optimizer))
-            raise ValueError(f"{optimizer.key} cannot schedule {name!r}; it can schedule {allowed}")
+            raise ValueError(f"{optimizer.key} cannot schedule {name[:40]!r}; it can schedule {allowed}")
         bound[name] = (schedule, schedule.hyper(**own))
     return Rule(optimizer, optimizer.hyper(**values), bound)
 

@@ -130,7 +130,7 @@ class Experiment:
         entry = SURFACES.find(self.surface.key)
         start = entry.starts[0] if self.start is None else self.start
         if len(start) != 2:
-            raise ValueError(f"start must be two numbers, not {start!r}")
+            raise ValueError(f"start must be two numbers, not {len(start)}")
         checked = {
             "surface": self.surface.canonical(entry),
             "racers": tuple(self.racers),
@@ -143,6 +143,8 @@ class Experiment:
         for name, most in (("racers", RACERS_AT_MOST), ("pins", PINS_AT_MOST)):
             if len(checked[name]) > most:
                 raise ValueError(f"at most {most} {name}, not {len(checked[name])}")
+        if any(len(pin.racers) != 1 or pin.pins for pin in self.pins):
+            raise ValueError("a pin must be an experiment of one racer, without pins")
 
     @property
     def entry(self) -> Surface:

@@ -11,9 +11,10 @@ with one typing error still opens the rest.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from optviz.experiment import COORDINATE, PINS_AT_MOST, RACERS_AT_MOST, SETTINGS, Experiment, Pick, Racer
@@ -23,7 +24,7 @@ from optviz.spec import Entry, Param
 from optviz.surfaces import SURFACES
 
 VERSION = "1"
-NOBODY = "none"  # what stands for an empty list of racers
+NOBODY = "none"  # what stands for an empty list of racers or pins
 FIELD_AT_MOST = 2000  # characters that are read of one field
 MESSAGES_AT_MOST = 5
 
@@ -44,7 +45,7 @@ def to_query(experiment: Experiment, default: Experiment) -> dict[str, list[str]
     if experiment.racers != default.racers:
         query["racer"] = [_write_racer(racer) for racer in experiment.racers] or [NOBODY]
     if experiment.pins != default.pins:
-        query["pin"] = [_write_pin(pin) for pin in experiment.pins]
+        query["pin"] = [_write_pin(pin) for pin in experiment.pins] or [NOBODY]
     return {"v": [VERSION], **query} if query else {}
 
 
@@ -62,7 +63,7 @@ def from_query(query: Query, default: Experiment) -> tuple[Experiment, list[str]
             raise ValueError(f"there is no field “{unknown[0][:32]}”")
     if "surface" in one:
         with _forgiving(messages):
-            key, given = _split(one["surface"])
+            key, given = _split(one["surface"], messages)
             entry = SURFACES.find(key)
             experiment = experiment.on(Pick(key, _read(entry.param, given, messages)))
     if "start" in one:
@@ -70,12 +71,11 @@ def from_query(query: Query, default: Experiment) -> tuple[Experiment, list[str]
             experiment = replace(experiment, start=tuple(COORDINATE.parse(part) for part in one["start"].split("~")))
     settings = {name: text for name, text in one.items() if name in SETTINGS}
     experiment = replace(experiment, **_read(SETTINGS, settings, messages))
-    if "racer" in many:
-        texts = [] if many["racer"] == [NOBODY] else many["racer"]
-        racers = _read_each(texts, RACERS_AT_MOST, lambda text: _read_racer(text, messages)[0], messages)
-        experiment = replace(experiment, racers=tuple(racers)) if racers or not texts else experiment
-    pins = _read_each(many.get("pin", []), PINS_AT_MOST, lambda text: _read_pin(text, experiment, messages), messages)
-    experiment = replace(experiment, pins=tuple(pins))
+    for name, most, read in (("racer", RACERS_AT_MOST, _read_runner), ("pin", PINS_AT_MOST, _read_pin)):
+        texts = [text for text in many.get(name, []) if text != NOBODY]
+        things = _read_each(name, texts, most, partial(read, experiment=experiment, messages=messages), messages)
+        if things or (many.get(name) and not texts):
+            experiment = replace(experiment, **{f"{name}s": tuple(things)})
     return experiment, messages[:MESSAGES_AT_MOST]
 
 
@@ -83,8 +83,11 @@ def _join(key: str, pairs: Mapping[str, str]) -> str:
     return "~".join([key, *(part for pair in pairs.items() for part in pair)])
 
 
-def _split(text: str) -> tuple[str, dict[str, str]]:
+def _split(text: str, messages: list[str]) -> tuple[str, dict[str, str]]:
     key, *rest = text.split("~")
+    with _forgiving(messages):
+        if len(rest) % 2:
+            raise ValueError(f"“{rest[-1][:32]}” stands without a value")
     return key, dict(zip(rest[::2], rest[1::2], strict=False))
 
 
@@ -102,13 +105,13 @@ def _read(params: Mapping[str, Param], texts: Mapping[str, str], messages: list[
     return values
 
 
-def _read_each(texts: list[str], most: int, read, messages: list[str]) -> list:
+def _read_each(name: str, texts: list[str], most: int, read: Callable[[str], Any], messages: list[str]) -> list:
     things = []
     for text in texts[:most]:
         with _forgiving(messages):
             things.append(read(text))
     if len(texts) > most:
-        messages.append(f"Only the first {most} of {len(texts)} are shown.")
+        messages.append(f"Only the first {most} of {len(texts)} {name}s are shown.")
     return things
 
 
@@ -121,7 +124,7 @@ def _write_racer(racer: Racer) -> str:
 
 def _read_racer(text: str, messages: list[str]) -> tuple[Racer, dict[str, str]]:
     """The racer, and the conditions (the names that start with a dot) that came with it."""
-    key, given = _split(text)
+    key, given = _split(text, messages)
     entry = OPTIMIZERS.find(key)
     groups: dict[str, dict[str, str]] = {}
     own = {}
@@ -139,6 +142,14 @@ def _read_racer(text: str, messages: list[str]) -> tuple[Racer, dict[str, str]]:
             pick = Pick(schedule.key, _read(schedule.param, texts, messages))
             racer = replace(racer, schedules={**dict(racer.schedules), name: pick})
     return racer, conditions
+
+
+def _read_runner(text: str, experiment: Experiment, messages: list[str]) -> Racer:
+    racer, conditions = _read_racer(text, messages)
+    with _forgiving(messages):
+        if conditions:
+            raise ValueError(f"only a pin has conditions of its own, such as “.{next(iter(conditions))[:32]}”")
+    return racer
 
 
 def _write_pin(pin: Experiment) -> str:

@@ -129,11 +129,14 @@ class Param:
 
     def write(self, value: Value) -> str:
         """`value` as a link writes it: the shortest text from which `parse` gives it back exactly."""
-        if self.kind == "flag":
-            return "1" if value else "0"
-        if isinstance(value, float):
-            return repr(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
-        return str(value)
+        match self.kind:
+            case "flag":
+                return "1" if value else "0"
+            case "choice":
+                return str(value)
+        number = float(value)
+        text = repr(int(number)) if number.is_integer() and abs(number) < 1e15 else repr(number)
+        return text.replace("+", "")  # 1e+20, whose sign an address would have to escape
 
 
 def within(number: float, domain: str) -> bool:
@@ -281,5 +284,5 @@ def number(value: float) -> str:
     if "e" in text:
         mantissa, exponent = text.split("e")
         digits = str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
-        text = f"10{digits}" if mantissa == "1" else f"{mantissa}·10{digits}"
+        text = f"{mantissa[:-1]}10{digits}" if mantissa in ("1", "-1") else f"{mantissa}·10{digits}"
     return text.replace("-", "−")

@@ -9,8 +9,7 @@ from optviz.ui.race import conditions_panel, pins_panel, racers_panel, stage_pan
 from optviz.ui.share import toolbar
 
 desk = Desk("descent", default=RAVINE)
-frame("pages/descent.py", warm=RAVINE, tools=lambda: toolbar(desk))
-desk.open()
+desk.open(arrived=frame("pages/descent.py", warm=RAVINE, tools=lambda: toolbar(desk)))
 
 
 @st.fragment

@@ -6,7 +6,7 @@ so that neither a wrong formula nor a wrong derivative could agree with itself.
 
 Runs are made side by side. A point θ has the shape (surfaces, copies, 2): the first copy is the reference itself, in
 the others each number that the rule is given is off by its own rounding, at random. How far the copies stray from the
-first tells how many digits of a path mean anything, whoever computes it; see `disturbed_path`.
+first tells how many digits of a path mean anything, whoever computes it (`moved`).
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ FIELDS: dict[str, Field] = {
     ),
     "styblinski_tang": Field(
         {"tilt": 5.0},
-        (1.0, -4.0),
+        (4.5, 4.0),
         lambda x, y: (x**4 - 16 * x**2 + 5 * x + y**4 - 16 * y**2 + 5 * y) / 2,
         lambda x, y: (2 * x**3 - 16 * x + 2.5, 2 * y**3 - 16 * y + 2.5),
         lambda x, y: (6 * x**2 - 16, 0 * x, 6 * y**2 - 16),
@@ -118,7 +118,11 @@ FIELDS: dict[str, Field] = {
 
 
 class Side:
-    """All fields side by side. Every number it gives to a copy other than the first is off by its own rounding."""
+    """All fields side by side. Every number it gives to a copy other than the first is off by its own rounding.
+
+    A derivative is a difference of larger terms, and what it loses is a share of those. So the point where it is taken
+    is disturbed as well as the result: near a minimum the result alone is so small that its share would be nothing.
+    """
 
     def __init__(self, copies: int = 1):
         self.copies = copies
@@ -298,6 +302,7 @@ def adagrad(grad, slots, t, theta, side, *, lr, accumulator, eps, eps_in_sqrt):
         {},
         {"lr": 1e-3, "decay": 0.9, "momentum": 0.9, "centered": True},
         {"lr": 3e-3, "decay": 0.9, "eps": 1e-6, "eps_in_sqrt": True},
+        {"lr": 0.1, "decay": 0.9},
         {"lr": 1e-3, "decay": 0.95, "momentum": 0.5, "centered": True, "eps": 1e-4, "eps_in_sqrt": True},
     ],
     torch=lambda lr, decay, eps, momentum, centered, eps_in_sqrt: (

@@ -8,6 +8,7 @@ the address of the move before.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -40,12 +41,11 @@ class Desk:
         """Back to what an empty address means."""
         self.put(self.default)
 
-    def open(self) -> None:
-        """Read the address, in a full run; say what could not be read."""
+    def open(self, arrived: bool) -> None:
+        """Read the address, in a full run. A visitor who has `arrived` from another page without an address of their
+        own finds the desk as they left it."""
         address = {name: st.query_params.get_all(name) for name in st.query_params}
-        arriving = st.session_state.get("page") != self.page
-        st.session_state["page"] = self.page
-        coming_back = arriving and not address and self.key("experiment") in st.session_state
+        coming_back = arrived and not address and self.key("experiment") in st.session_state
         if coming_back or address == st.session_state.get(self.key("address")):
             return
         experiment, messages = from_query(address, self.default)
@@ -55,7 +55,7 @@ class Desk:
     def say(self) -> None:
         """Show what could not be read of a link or an input, until something else is changed."""
         for message in st.session_state.get(self.key("messages"), []):
-            st.warning(message, icon=":material/error_outline:")
+            st.warning(_plain(message), icon=":material/error_outline:")
 
     def publish(self) -> None:
         """Write the experiment into the address."""
@@ -78,3 +78,8 @@ class Desk:
                 st.session_state[self.key("messages")] = [f"That does not work: {error}."]
 
         return used
+
+
+def _plain(text: str) -> str:
+    """Markdown that shows `text` letter by letter: a message quotes the link, which might hold an image's address."""
+    return re.sub(r"([\\`*_{}\[\]()<>#$:~|!])", r"\\\1", text)

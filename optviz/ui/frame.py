@@ -52,9 +52,12 @@ MARGINS = """<style>
 </style>"""
 
 
-def frame(path: str, *, warm: Experiment, tools: Callable[[], None] = lambda: None) -> None:
+def frame(path: str, *, warm: Experiment, tools: Callable[[], None] = lambda: None) -> bool:
     """Open a page: browser title, navigation with the page's `tools` at its right and, once a server, the warm-up.
-    Every page calls this first, because any page may be the first that a fresh server is asked for."""
+    Every page calls this first, because any page may be the first that a fresh server is asked for.
+
+    Returns whether the visitor has just arrived from another page.
+    """
     page = next(page for page in PAGES if page.path == path)
     st.set_page_config(page_title=f"{page.title} · optviz", page_icon=str(ICON), layout="wide")
     _prepare_server(warm)
@@ -65,6 +68,9 @@ def frame(path: str, *, warm: Experiment, tools: Callable[[], None] = lambda: No
             st.page_link(other.path, label=title, icon=other.icon, help=other.help)
         st.space("stretch")
         tools()
+    arrived = st.session_state.get("page") != path
+    st.session_state["page"] = path
+    return arrived
 
 
 @st.cache_resource(show_spinner=False)

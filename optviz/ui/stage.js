@@ -28,7 +28,7 @@ const PENDING_START = 2000; // ms a start that was sent is shown without an answ
 const READOUT_REST = 80; // ms between two changes of the legend's numbers: faster is unreadable
 const WIDE = 820; // px from which curves stand beside the surface
 const SPRITE = 36; // px: the square a marker is drawn in
-const CHUNK = 150; // vertices stroked at once: long winding paths are slow to stroke whole
+const CHUNK = 80; // vertices stroked at once: long winding paths are slow to stroke whole
 const MANY_DOTS = 120; // more steps than this in view, and they are not dotted
 const CLIP_PAD = 40; // px around the plot area within which paths are kept
 const NEAR = 0.6; // px: path points closer than this to the last kept one are not drawn
@@ -126,7 +126,7 @@ function createStage(parent) {
   };
   stage.player = createPlayer(stage);
   stage.board.append(stage.planes, stage.curves);
-  root.append(stage.legend, stage.board, stage.player.bar, stage.note);
+  root.append(stage.legend, stage.note, stage.board, stage.player.bar);
   root.addEventListener("keydown", (event) => onKey(stage, event));
   root.probe = () => probe(stage);
   stage.refit = () => {
@@ -320,11 +320,12 @@ function arrange(stage) {
   const { root, data, theme } = stage;
   const planes = [...stage.panels.values()].filter((panel) => panel.plane);
   const curves = [...stage.panels.values()].filter((panel) => !panel.plane);
+  if (root.clientWidth === 0) return; // in a tab that is not open: the observer calls again
   stage.width = root.clientWidth;
   const wide = stage.width >= WIDE && planes.length > 0 && curves.length > 0;
   root.classList.toggle("oz-wide", wide);
-  const tallLegend = Math.max(0, stage.legend.offsetHeight - 60); // keep the player on the first screen
-  const cap = Math.max(360, data.height ?? window.innerHeight * 0.68 - tallLegend);
+  const tallLegend = Math.max(0, stage.legend.offsetHeight - 3.5 * theme.size); // leaves the player on the first screen
+  const cap = Math.max(360, data.height ?? window.innerHeight * 0.65 - tallLegend);
   const room = wide ? Math.floor(stage.width * 0.62) : stage.width;
   const title = Math.ceil(theme.size * 1.9); // the line above every plot, as in stage.css
   root.style.setProperty("--oz-title", `${title}px`);
@@ -335,12 +336,11 @@ function arrange(stage) {
     height += panel.size[1] + title;
     width = Math.max(width, panel.size[0]);
   }
-  const each = wide ? height / curves.length : Math.max(200, Math.min(280, stage.width * 0.4));
   const last = theme.size * 2.6; // the lowest curve also carries the labels of the step axis
-  const plot = wide ? (height - last) / curves.length - title : each - title;
+  const each = wide ? Math.max(150, (height - last) / curves.length) : Math.max(200, Math.min(280, stage.width * 0.4));
   curves.forEach((panel, i) => {
     panel.lowest = i === curves.length - 1;
-    panel.size = [wide ? stage.width - width - 20 : stage.width, Math.floor(plot + (panel.lowest ? last : 0))];
+    panel.size = [wide ? stage.width - width - 20 : stage.width, Math.floor(each - title + (panel.lowest ? last : 0))];
   });
   for (const panel of stage.panels.values()) {
     panel.plot.style.width = `${panel.size[0]}px`;
@@ -452,7 +452,7 @@ function curveLayout(stage, panel) {
   const { spec, lowest } = panel;
   const base = {
     ...look(stage),
-    margin: { l: size * 4.4, r: 14, t: 10, b: lowest ? size * 3 : 8 },
+    margin: { l: size * 4.4, r: SPRITE / 2, t: 10, b: lowest ? size * 3 : 8 },
     xaxis: { ...axisLook(stage, lowest ? "step" : ""), showticklabels: lowest, nticks: 7 },
     yaxis: { ...axisLook(stage, ""), type: spec.log ? "log" : "linear", nticks: 5 },
   };
@@ -531,7 +531,7 @@ function redraw(stage) {
 
 async function drawPanel(stage, panel) {
   const Plotly = await loadPlotly(stage.data.plotly);
-  if (stage.gone || panel.gone) return;
+  if (stage.gone || panel.gone || !panel.size) return;
   stage.note.textContent = "";
   const layout = JSON.stringify(compose(stage, panel));
   const key = panel.source + layout;
@@ -554,7 +554,7 @@ function config(stage, panel) {
   const reset = { name: "reset", title: "Reset view", icon: window.Plotly.Icons.home, click: () => resetView(stage, panel) };
   return {
     displaylogo: false,
-    displayModeBar: panel.plane ? "hover" : false,
+    displayModeBar: panel.plane,
     modeBarButtons: [["zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", reset]],
     scrollZoom: panel.plane,
     doubleClick: false, // Plotly would go back to the ranges of its first picture; ours goes to those of the data
@@ -1261,6 +1261,8 @@ function createPlayer(stage) {
 
 function createHelp() {
   const help = element("details", "oz-help oz-extra");
+  help.onkeydown = (event) => event.key === "Escape" && (help.open = false);
+  help.addEventListener("focusout", (event) => help.contains(event.relatedTarget) || (help.open = false));
   const summary = element("summary", "oz-button", { "aria-label": "Keys", title: "Keys" });
   summary.textContent = "?";
   const list = element("dl", "oz-keys");

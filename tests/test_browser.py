@@ -1,0 +1,355 @@
+"""The app in real Chromium, against a real server: what only a browser can show.
+
+Waiting is for states, never for times: a run of the script has ended, the stage is ready, a frame count has risen. Each
+page that a test opens also watches over itself: an error in the page, on its console, or a request that would leave
+the machine fails the test.
+"""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import numpy as np
+import pytest
+
+import optviz
+
+ROOT = Path(__file__).parents[1]
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+FLAGS = (
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+).split()
+PATIENCE = 60_000  # ms: a bound against hanging, generous because compiling shares two cores with the browser
+
+if not CHROMIUM and os.environ.get("OPTVIZ_CI") != "1":
+    pytest.skip("Chromium is not installed", allow_module_level=True)
+
+
+@pytest.fixture(scope="session")
+def browser_type_launch_args() -> dict:
+    return {"executable_path": CHROMIUM, "args": FLAGS, "headless": True}
+
+
+@pytest.fixture(scope="module")
+def context(browser):
+    """One for all tests: a cold one costs five seconds of loading scripts."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    yield context
+    context.close()
+
+
+@contextmanager
+def serving(*options: str) -> Iterator[str]:
+    """A fresh server of the app; yields its address."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless", "true"]
+    command += ["--server.port", str(port), "--server.address", "127.0.0.1", "--server.fileWatcherType", "none", *options]
+    server = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    base = f"http://127.0.0.1:{port}" + next((f"/{o}" for o in options if not o.startswith("-")), "")
+    try:
+        for _ in range(600):
+            try:
+                urllib.request.urlopen(f"{base}/_stcore/health", timeout=1)
+                break
+            except OSError:
+                assert server.poll() is None, "the server ended before it answered"
+                time.sleep(0.1)
+        yield base
+    finally:
+        server.terminate()
+        server.wait(10)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    with serving() as base:
+        yield base
+
+
+class Visitor:
+    """A page of the app that watches over itself."""
+
+    def __init__(self, page, base: str):
+        self.page, self.base = page, base
+        self.problems: list[str] = []
+        page.set_default_timeout(PATIENCE)
+        page.on("pageerror", lambda error: self.problems.append(f"page error: {error}"))
+        page.on("console", lambda message: self.heard(message))
+        page.on("request", lambda request: self.asked(request.url))
+
+    def heard(self, message) -> None:
+        # On a deep link Streamlit itself asks for <page>/_stcore/… first and is answered 404.
+        probing = "404" in message.text and "_stcore" in message.location.get("url", "")
+        if message.type == "error" and not probing:
+            self.problems.append(f"console: {message.text} ({message.location.get('url')})")
+
+    def asked(self, url: str) -> None:
+        if urlsplit(url).scheme in ("http", "https", "ws", "wss") and urlsplit(url).hostname != "127.0.0.1":
+            self.problems.append(f"request to {url}")
+
+    def open(self, path: str = "/descent") -> "Visitor":
+        self.page.goto(self.base + path)
+        return self.settled()
+
+    def settled(self) -> "Visitor":
+        """Wait until the script has run and the stage shows its result."""
+        self.page.wait_for_selector(".oz-stage[data-ready=true]")
+        self.page.wait_for_selector('[data-testid=stApp][data-test-script-state="notRunning"]')
+        return self
+
+    def probe(self) -> dict:
+        return self.page.evaluate("() => { const { pixel, ...rest } = document.querySelector('.oz-stage').probe(); return rest }")
+
+    def until(self, condition: Callable[[dict], bool], what: str) -> dict:
+        """The stage's state as soon as it fulfils a condition."""
+        deadline = time.monotonic() + PATIENCE / 1000
+        while time.monotonic() < deadline:
+            state = self.probe()
+            if condition(state):
+                return state
+            self.page.wait_for_timeout(30)
+        raise AssertionError(f"never: {what}; last seen {self.probe()}")
+
+    def at_the_end(self) -> "Visitor":
+        """Stop playing and show the whole run."""
+        self.page.get_by_role("button", name="Jump to end").click()
+        self.until(lambda state: state["frame"] == state["steps"] and not state["playing"], "the end of the run")
+        return self
+
+    def pixel(self, x: float, y: float) -> tuple[float, float]:
+        return tuple(self.page.evaluate("([x, y]) => document.querySelector('.oz-stage').probe().pixel(x, y)", [x, y]))
+
+    def slider(self, name: str):
+        return self.page.get_by_role("slider", name=name, exact=False).first
+
+    @property
+    def query(self) -> dict[str, list[str]]:
+        return parse_qs(urlsplit(self.page.url).query)
+
+    def until_query(self, condition: Callable[[dict], bool], what: str) -> dict:
+        deadline = time.monotonic() + PATIENCE / 1000
+        while time.monotonic() < deadline:
+            if condition(self.query):
+                return self.query
+            self.page.wait_for_timeout(30)
+        raise AssertionError(f"never: {what}; the address is {self.page.url}")
+
+
+@pytest.fixture
+def visitor(server, context) -> Iterator[Callable[[], Visitor]]:
+    """A function that opens another window."""
+    visitors = []
+
+    def another() -> Visitor:
+        visitors.append(Visitor(context.new_page(), server))
+        return visitors[-1]
+
+    yield another
+    for one in visitors:
+        assert one.problems == []
+        assert one.page.get_by_test_id("stException").count() == 0
+        one.page.close()
+
+
+def test_the_first_visitor_of_a_fresh_server_may_open_a_deep_link(context):
+    with serving() as base:
+        guest = Visitor(context.new_page(), base).open("/descent?surface=himmelblau&racer=adam~lr~0.1")
+        assert guest.page.title() == "Descent · optviz"
+        assert list(guest.probe()["heads"]) == ["Adam"]
+        for name in ("optviz", "Descent"):
+            assert guest.page.get_by_role("link", name=name).is_visible()
+        guest.page.get_by_role("link", name="optviz").click()
+        guest.page.get_by_role("heading", name="Watch optimizers think").wait_for()
+        assert guest.problems == []
+
+
+def test_home_shows_a_race_that_runs(visitor):
+    guest = visitor().open("/")
+    first = guest.until(lambda state: state["playing"] and state["frame"] > 0, "a race that runs")
+    guest.until(lambda state: state["frame"] > first["frame"] and state["drawn"] > first["drawn"], "progress")
+
+
+def test_a_slider_moves_the_path(visitor):
+    guest = visitor().open("/descent?racer=adam~lr~0.05").at_the_end()
+    before = guest.probe()["heads"]["Adam"]
+    guest.slider("Learning rate").focus()
+    guest.page.keyboard.press("ArrowRight")
+    guest.until_query(lambda query: query.get("racer") == ["adam~lr~0.063"], "the new rate in the address")
+    after = guest.until(lambda state: state["heads"]["Adam"] != before, "another path")["heads"]["Adam"]
+    exact = optviz.trace("rosenbrock", "adam", steps=500, lr=0.063).theta[-1]
+    np.testing.assert_allclose(after, exact, rtol=1e-6)
+
+
+def test_a_click_sets_the_start(visitor):
+    guest = visitor().open("/descent?racer=sgd")
+    guest.page.mouse.click(*guest.pixel(0.5, 2.0))
+    start = guest.until_query(lambda query: "start" in query, "the start in the address")["start"][0]
+    x, y = map(float, start.split("~"))
+    assert abs(x - 0.5) < 0.02
+    assert abs(y - 2.0) < 0.02
+    guest.settled()
+    guest.page.get_by_role("button", name="Jump to start").click()
+    guest.until(lambda state: np.allclose(state["heads"]["SGD"], [x, y], atol=1e-6), "a path that begins there")
+    assert float(guest.page.get_by_role("spinbutton", name="Start x").input_value()) == pytest.approx(x)
+    assert float(guest.page.get_by_role("spinbutton", name="Start y").input_value()) == pytest.approx(y)
+
+
+def test_the_start_can_be_typed_and_moved_by_keys(visitor):
+    guest = visitor().open("/descent?racer=sgd")
+    box = guest.page.get_by_role("spinbutton", name="Start x")
+    box.fill("-0.5")
+    box.press("Enter")
+    guest.until_query(lambda query: query.get("start") == ["-0.5~1"], "the typed start in the address")
+    guest.settled()
+    guest.page.locator(".oz-plot").first.focus()
+    guest.page.keyboard.press("ArrowRight")  # one fiftieth of a window that is four wide
+    guest.until_query(lambda query: query.get("start") == ["-0.42~1"], "the moved start in the address")
+
+
+def test_playing_counts_up_and_pausing_stops(visitor):
+    guest = visitor().open("/descent?racer=adam~lr~0.05&racer=sgd~lr~0.001&steps=5000")
+    run = optviz.trace("rosenbrock", "adam", steps=5000, lr=0.05)
+    seen = guest.until(lambda state: state["playing"] and state["frame"] > 0, "playing")
+    seen = guest.until(lambda state: state["frame"] > seen["frame"] and state["drawn"] > seen["drawn"], "more frames")
+    guest.page.get_by_role("button", name="Pause").click()
+    paused = guest.until(lambda state: not state["playing"], "a pause")
+    guest.page.wait_for_timeout(300)  # long enough for a dozen frames, if it still played
+    assert guest.probe()["frame"] == paused["frame"]
+    # One moment for all: the scrubber, and every racer's head.
+    assert int(guest.page.get_by_role("slider", name="Step", exact=True).input_value()) == paused["frame"]
+    np.testing.assert_allclose(paused["heads"]["Adam"], run.theta[paused["frame"]], rtol=1e-6)
+    guest.page.get_by_role("button", name="Step forward").click()
+    guest.until(lambda state: state["frame"] == paused["frame"] + 1, "one step")
+
+
+def test_scrubbing_shows_that_step(visitor):
+    guest = visitor().open("/descent?racer=momentum~lr~0.0005").at_the_end()
+    run = optviz.trace("rosenbrock", "momentum", steps=500, lr=0.0005)
+    guest.page.get_by_role("slider", name="Step", exact=True).fill("123")
+    state = guest.until(lambda state: state["frame"] == 123, "step 123")
+    np.testing.assert_allclose(state["heads"]["Momentum"], run.theta[123], rtol=1e-6)
+
+
+def test_zoom_survives_a_slider_and_is_undone_by_a_double_click(visitor):
+    guest = visitor().open("/descent?racer=adam~lr~0.05").at_the_end()
+    whole = guest.probe()["view"]["surface"]
+    (left, top), (right, bottom) = guest.pixel(-1.0, 1.5), guest.pixel(0.5, 0.0)
+    mouse = guest.page.mouse
+    mouse.move(left, top)
+    mouse.down()
+    mouse.move(right, bottom, steps=8)
+    mouse.up()
+    zoomed = guest.until(lambda state: state["view"]["surface"] != whole, "a zoom")["view"]["surface"]
+    before = guest.probe()["heads"]
+    guest.slider("Learning rate").focus()
+    guest.page.keyboard.press("ArrowRight")
+    after = guest.until(lambda state: state["heads"] != before, "another path")
+    assert after["view"]["surface"] == zoomed
+    assert "start" not in guest.query  # a drag is no click
+    mouse.dblclick(*guest.pixel(-0.2, 0.7))
+    guest.until(lambda state: np.allclose(state["view"]["surface"]["x"], whole["x"]), "the whole window again")
+    guest.page.wait_for_timeout(500)
+    assert "start" not in guest.query  # nor is a double click
+
+
+def test_a_link_reopens_the_same_picture(visitor):
+    link = (
+        "/descent?v=1&surface=valley~kappa~60~rotation~30&start=-1.5~1.2&steps=300&noise=0.1&seed=7"
+        "&racer=momentum~lr~0.01~momentum~0.8~lr.by~cosine~lr.warmup~20&racer=adam~lr~0.05&pin=adam~lr~0.01~.surface~valley~.x~1~.y~1"
+    )
+    first, second = visitor().open(link).at_the_end(), visitor()
+    assert first.page.get_by_test_id("stAlert").count() == 0
+    second.page.goto(first.page.url)
+    second.settled().at_the_end()
+    assert second.probe()["heads"] == first.probe()["heads"]
+    assert len(first.probe()["heads"]) == 3
+    assert second.query == first.query == parse_qs(urlsplit(link).query)
+
+
+def test_back_and_forward(visitor):
+    guest = visitor().open("/descent?racer=adam~lr~0.05").at_the_end()
+    before = guest.probe()["heads"]["Adam"]
+    guest.slider("Learning rate").focus()
+    guest.page.keyboard.press("ArrowRight")
+    moved = guest.until(lambda state: state["heads"]["Adam"] != before, "another path")["heads"]["Adam"]
+    guest.until_query(lambda query: query.get("racer") == ["adam~lr~0.063"], "the move in the address")
+    guest.page.go_back()
+    guest.until(lambda state: state["heads"]["Adam"] == before, "the path of before")
+    guest.page.go_forward()
+    guest.until(lambda state: state["heads"]["Adam"] == moved, "the path of after")
+
+
+def test_settings_survive_a_page_switch(visitor):
+    guest = visitor().open("/descent?surface=beale&racer=lion~lr~0.01").at_the_end()
+    heads = guest.probe()["heads"]
+    guest.page.get_by_role("link", name="optviz").click()
+    guest.page.get_by_role("heading", name="Watch optimizers think").wait_for()
+    guest.page.get_by_role("link", name="Descent", exact=True).click()
+    guest.page.get_by_role("spinbutton", name="Start x").wait_for()
+    guest.settled().at_the_end()
+    guest.until(lambda state: state["heads"] == heads, "the same race")
+    guest.until_query(lambda query: query.get("racer") == ["lion~lr~0.01"], "the same address")
+
+
+def test_copy_link(visitor, context):
+    context.grant_permissions(["clipboard-read", "clipboard-write"])
+    guest = visitor().open("/descent?racer=adam~lr~0.05")
+    guest.page.get_by_role("button", name="Copy link").click()
+    guest.page.get_by_text("Link copied").wait_for()
+    assert guest.page.evaluate("navigator.clipboard.readText()") == guest.page.url
+
+
+def test_a_broken_link_says_so_and_opens_the_rest(visitor):
+    guest = visitor().open("/descent?surface=himmelblau&racer=adam~lr~banana&steps=-3").at_the_end()
+    warnings = guest.page.get_by_test_id("stAlert").all_inner_texts()
+    assert any("banana" in text for text in warnings)
+    assert any("steps" in text for text in warnings)
+    exact = optviz.trace("himmelblau", "adam", steps=500).theta[-1]
+    np.testing.assert_allclose(guest.probe()["heads"]["Adam"], exact, rtol=1e-6)
+
+
+def test_pinning_keeps_the_run_while_the_slider_moves(visitor):
+    guest = visitor().open("/descent?racer=adam~lr~0.05").at_the_end()
+    before = guest.probe()["heads"]["Adam"]
+    guest.page.get_by_role("button", name="Pin", exact=True).click()
+    guest.until(lambda state: state["heads"].get("Adam (pinned)") == before, "the ghost")
+    guest.slider("Learning rate").focus()
+    guest.page.keyboard.press("ArrowRight")
+    state = guest.until(lambda state: state["heads"]["Adam"] != before, "another path")
+    assert state["heads"]["Adam (pinned)"] == before
+
+
+def test_a_diverging_run_is_shown_where_it_ends(visitor):
+    guest = visitor().open("/descent?racer=sgd~lr~0.1").at_the_end()
+    run = optviz.trace("rosenbrock", "sgd", steps=500, lr=0.1)
+    assert not np.isfinite(run.loss).all()
+    guest.page.locator(".oz-stage").get_by_text("diverged at step").first.wait_for()
+
+
+@pytest.mark.parametrize("options", [(), ("--server.baseUrlPath", "lab")], ids=["root", "base path"])
+def test_plotly_is_found_and_replaced_by_its_fallback(context, options):
+    """Streamlit's own copy of plotly.js is a private file: the day it moves, the app's copy must serve."""
+    with serving(*options) as base:
+        guest = Visitor(context.new_page(), base).open("/descent?racer=sgd")
+        loaded = guest.page.evaluate("performance.getEntriesByType('resource').map(entry => entry.name)")
+        assert any("/static/js/PlotlyChart." in name for name in loaded)
+        assert not any(name.endswith("/app/static/plotly.min.js") for name in loaded)
+        assert guest.problems == []
+
+        guest = Visitor(context.new_page(), base)
+        guest.page.route("**/static/js/PlotlyChart.*.js", lambda route: route.abort())
+        guest.open("/descent?racer=sgd")
+        loaded = guest.page.evaluate("performance.getEntriesByType('resource').map(entry => entry.name)")
+        assert any(name.endswith("/app/static/plotly.min.js") for name in loaded)
+        assert guest.probe()["view"]["surface"]["x"] == [-2, 2]
