@@ -21,6 +21,7 @@ from optviz.problems import from_surface
 from optviz.schedules import SCHEDULES
 from optviz.spec import Entry, Param, Value
 from optviz.surfaces import SURFACES, Surface
+from optviz.tuning import tuned_lr
 
 RACERS_AT_MOST = 8
 PINS_AT_MOST = 8
@@ -106,6 +107,19 @@ class Racer:
         """All hyperparameters, defaults included."""
         return self.entry.complete(dict(self.optimizer.values))
 
+    @classmethod
+    def tuned(cls, optimizer: str, surface: str, **values: Value) -> Racer:
+        """A racer with the stored learning rate for a surface."""
+        return cls(Pick(optimizer, {"lr": tuned_lr(surface, optimizer), **values}))
+
+    def tuned_to(self, surface: str) -> bool:
+        """Whether it has the stored learning rate for a surface."""
+        return self.values["lr"] == tuned_lr(surface, self.optimizer.key)
+
+    def but(self, **values: Value) -> Racer:
+        """This racer with some hyperparameters changed."""
+        return replace(self, optimizer=self.optimizer.but(**values))
+
     @property
     def rule(self) -> Rule:
         bound = {name: (SCHEDULES[pick.key], dict(pick.values)) for name, pick in self.schedules}
@@ -161,8 +175,13 @@ class Experiment:
         return (self.surface, self.start, self.steps, self.noise, self.l2, self.seed)
 
     def on(self, surface: Pick) -> Experiment:
-        """The same race on another surface, from that surface's own start."""
-        return replace(self, surface=surface, start=None)
+        """The same race on another surface, from that surface's own start. Racers whose learning rate suits the old
+        surface get the one that suits the new; a rate that somebody chose stays."""
+        racers = [
+            racer.but(lr=tuned_lr(surface.key, racer.optimizer.key)) if racer.tuned_to(self.surface.key) else racer
+            for racer in self.racers
+        ]
+        return replace(self, surface=surface, racers=tuple(racers), start=None)
 
     def with_racer(self, index: int, racer: Racer | None) -> Experiment:
         """This experiment with one racer exchanged, or without it."""

@@ -35,14 +35,15 @@ def to_query(experiment: Experiment, default: Experiment) -> dict[str, list[str]
     """The fields of a link to `experiment`, without those that `default` has already; {} for the default itself."""
     query: dict[str, list[str]] = {}
     moved = experiment.surface != default.surface
+    baseline = default.on(experiment.surface) if moved else default
     if moved:
         query["surface"] = [_join(experiment.surface.key, _written(experiment.entry, experiment.surface))]
-    if experiment.start != (default.on(experiment.surface) if moved else default).start:
+    if experiment.start != baseline.start:
         query["start"] = ["~".join(COORDINATE.write(part) for part in experiment.start)]
     for name, param in SETTINGS.items():
         if getattr(experiment, name) != getattr(default, name):
             query[name] = [param.write(getattr(experiment, name))]
-    if experiment.racers != default.racers:
+    if experiment.racers != baseline.racers:
         query["racer"] = [_write_racer(racer) for racer in experiment.racers] or [NOBODY]
     if experiment.pins != default.pins:
         query["pin"] = [_write_pin(pin) for pin in experiment.pins] or [NOBODY]

@@ -20,7 +20,7 @@ import inspect
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
@@ -113,6 +113,10 @@ class Param:
                         return int(number) if self.kind == "whole" else number
         raise ValueError(f"{self.name} must be {self.allowed}, not {value!r}")
 
+    def stops(self) -> tuple[Value, ...]:
+        """The values at which a slider stops, the default among them."""
+        return _stops(self)
+
     def parse(self, text: str) -> Value:
         """The value written as `text` in a link. Raises ValueError if there is none."""
         match self.kind:
@@ -137,6 +141,27 @@ class Param:
         number = float(value)
         text = repr(int(number)) if number.is_integer() and abs(number) < 1e15 else repr(number)
         return text.replace("+", "")  # 1e+20, whose sign an address would have to escape
+
+
+NICE = (1, 1.25, 1.6, 2, 2.5, 3.2, 4, 5, 6.3, 8)  # the stops in each decade of a logarithmic slider
+LINEAR_STOPS = 100
+
+
+@lru_cache(maxsize=256)
+def _stops(param: Param) -> tuple[Value, ...]:
+    if param.log:
+        first, last = math.floor(math.log10(param.low)), math.ceil(math.log10(param.high))
+        stops = [float(f"{digit}e{exponent}") for exponent in range(first, last + 1) for digit in NICE]
+        stops += [0.0] if param.default == 0 else []  # of what may be absent: "none" before the smallest amount
+    elif param.low == 0 and 0.9 <= param.high < 1:  # a memory: 0.9 and 0.99 are as far apart as 0.99 and 0.999
+        nines = [1 - 10.0**-digits for digits in range(5)]
+        stops = [nine + i * 10.0 ** -(digits + 1) for digits, nine in enumerate(nines) for i in range(10)]
+    else:
+        stops = [param.low + (param.high - param.low) * i / LINEAR_STOPS for i in range(LINEAR_STOPS + 1)]
+    inside = {round(stop, 14) for stop in stops if stop == 0 or param.low <= stop <= param.high + 1e-12}
+    if param.kind == "whole":
+        inside = {round(stop) for stop in inside}
+    return tuple(sorted(inside | {param.default}))
 
 
 def within(number: float, domain: str) -> bool:

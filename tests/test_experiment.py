@@ -23,8 +23,8 @@ from optviz.schedules import SCHEDULES
 from optviz.surfaces import SURFACES
 from strategies import experiments
 
-SGD = Racer(Pick("sgd", {"lr": 0.1}))
-ADAM = Racer(Pick("adam", {"lr": 0.1}))
+SGD = Racer(Pick("sgd", {"lr": 0.11}))  # a rate at which no slider stops, so that nobody tuned it
+ADAM = Racer(Pick("adam", {"lr": 0.11}))
 BOWL = Experiment(Pick("sphere"), racers=(SGD, ADAM), steps=50)
 
 
@@ -119,6 +119,16 @@ def test_on_another_surface_the_race_starts_where_that_surface_begins():
     assert moved.racers == BOWL.racers
 
 
+@pytest.mark.parametrize("key", OPTIMIZERS)
+def test_a_tuned_rate_follows_the_surface_and_a_chosen_one_stays(key):
+    tuned, chosen = Racer.tuned(key, "sphere"), Racer(Pick(key, {"lr": 0.123}))
+    assert not chosen.tuned_to("sphere")
+    race = Experiment(Pick("sphere"), (tuned, chosen))
+    moved = race.on(Pick("rosenbrock"))
+    assert moved.racers == (Racer.tuned(key, "rosenbrock"), chosen)
+    assert moved.on(Pick("sphere")) == race
+
+
 def test_a_racer_can_be_exchanged_or_taken_out():
     lion = Racer(Pick("lion"))
     assert BOWL.with_racer(1, lion).racers == (SGD, lion)
@@ -135,9 +145,9 @@ def test_a_label_is_the_title_while_that_is_enough():
 
 def test_labels_name_what_differs():
     slow = Racer(Pick("sgd", {"lr": 0.01}))
-    heavy = Racer(Pick("sgd", {"lr": 0.1, "momentum": 0.9}))
-    assert labels([SGD, slow]) == ["SGD (η 0.1)", "SGD (η 0.01)"]
-    assert labels([SGD, ADAM, slow, heavy]) == ["SGD (η 0.1, ρ 0)", "Adam", "SGD (η 0.01, ρ 0)", "SGD (η 0.1, ρ 0.9)"]
+    heavy = Racer(Pick("sgd", {"lr": 0.11, "momentum": 0.9}))
+    assert labels([SGD, slow]) == ["SGD (η 0.11)", "SGD (η 0.01)"]
+    assert labels([SGD, ADAM, slow, heavy]) == ["SGD (η 0.11, ρ 0)", "Adam", "SGD (η 0.01, ρ 0)", "SGD (η 0.11, ρ 0.9)"]
     assert labels([SGD, Racer(SGD.optimizer, {"lr": Pick("cosine")})]) == ["SGD (no schedule)", "SGD (cosine)"]
 
 
@@ -160,7 +170,7 @@ def test_a_run_is_what_trace_gives():
     assert [one.label for one in runs] == ["SGD", "Adam"]
     assert [one.racer for one in runs] == [SGD, ADAM]
     for one, key in zip(runs, ("sgd", "adam"), strict=True):
-        expected = optviz.trace("sphere", key, steps=50, lr=0.1)
+        expected = optviz.trace("sphere", key, steps=50, lr=0.11)
         np.testing.assert_array_equal(one.trajectory.theta, expected.theta)
         np.testing.assert_array_equal(one.trajectory.loss, expected.loss)
         assert not one.ghost
@@ -240,7 +250,7 @@ def test_the_same_run_is_pinned_once_and_the_oldest_pin_gives_way():
 
 def test_several_pins_of_one_optimizer_are_told_apart():
     experiment = BOWL.pinned(0).with_racer(0, Racer(Pick("sgd", {"lr": 0.2}))).pinned(0)
-    assert [one.label for one in run(experiment) if one.ghost] == ["SGD (η 0.1) (pinned)", "SGD (η 0.2) (pinned)"]
+    assert [one.label for one in run(experiment) if one.ghost] == ["SGD (η 0.11) (pinned)", "SGD (η 0.2) (pinned)"]
 
 
 # From Python -----------------------------------------------------------------------------------------------------------

@@ -1,9 +1,10 @@
 """What every picture shares: the colour of each optimizer, colour scales, and how arrays travel to the browser.
 
-The hues are those of Okabe and Ito, told apart with every kind of colour blindness, but for their yellow, which is
-darkened to read on white too, and grey in the place of black, which would vanish in the dark. An optimizer has the same
-hue and dash on every chart: hues repeat after seven optimizers, and the second and third round are dashed. Racers that
-share an optimizer differ in the shape of their head.
+The hues are those of Okabe and Ito, told apart with the usual kinds of colour blindness, but for two: their yellow
+would vanish on white, and to a red-blind eye a darkened one is their orange, so it is a pale olive; and grey stands in
+the place of black, which would vanish in the dark (a green-blind eye finds it close to violet). An optimizer has the
+same hue and dash on every chart: hues repeat after seven optimizers, and the second and third round are dashed. Racers
+that share an optimizer differ in the shape of their head.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ HUES = {
     "blue": "#0072B2",
     "orange": "#E69F00",
     "violet": "#CC79A7",
-    "yellow": "#B8A800",
+    "yellow": "#ABB060",
     "green": "#009E73",
     "gray": "#808891",
     "red": "#D55E00",

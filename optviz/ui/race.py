@@ -185,7 +185,7 @@ def _add(desk: Desk) -> None:
         if name is None:
             return old
         _choose(desk, len(old.racers))
-        return replace(old, racers=(*old.racers, Racer(Pick(name))))
+        return replace(old, racers=(*old.racers, Racer.tuned(name, old.surface.key)))
 
     st.selectbox(
         "Add an optimizer",
@@ -230,8 +230,7 @@ def _chosen(desk: Desk) -> int:
 
 def _racer_value(index: int, param: Param) -> Callable[[Experiment, Any], Experiment]:
     def change(old: Experiment, value: Any) -> Experiment:
-        racer = old.racers[index]
-        return old.with_racer(index, replace(racer, optimizer=racer.optimizer.but(**{param.name: value})))
+        return old.with_racer(index, old.racers[index].but(**{param.name: value}))
 
     return change
 

@@ -227,11 +227,8 @@ function readTheme(root) {
   return {
     text,
     background,
-    soft: read("--st-secondary-background-color", "#f0f2f6"),
-    border: read("--st-border-color", fade(text, 0.2)),
     grid: fade(text, 0.12),
     frame: fade(text, 0.45),
-    primary: read("--st-primary-color", "#ff4b4b"),
     font: read("--st-font", "sans-serif"),
     size: Math.max(13, Math.round((parseFloat(read("--st-base-font-size", "16")) || 16) * 0.9)),
     dark: 0.3 * r + 0.59 * g + 0.11 * b < 128,
@@ -509,16 +506,25 @@ function dataRange(stage, { spec }) {
   return spec.log ? logRange(Math.log10(low), Math.log10(high)) : linearRange(low, high);
 }
 
+/** Rounded outwards, so that the axes stand still while a slider moves the data a little (and Plotly has a rest). */
+function outwards(low, high, unit) {
+  return [Math.floor(low / unit) * unit, Math.ceil(high / unit) * unit];
+}
+
 function logRange(low, high) {
-  const pad = Math.max(0.06 * (high - low), high - low < 0.2 ? 0.3 : 0);
-  return [low - pad, high + pad];
+  const span = high - low;
+  const pad = Math.max(0.03 * span, span < 0.2 ? 0.3 : 0);
+  return outwards(low - pad, high + pad, span > 8 ? 2 : span > 2 ? 1 : 0.1);
 }
 
 /** Zero belongs to the picture of a positive quantity unless that would flatten it. */
 function linearRange(low, high) {
-  if (low >= 0 && (low === high || low < 0.6 * high)) return [0, high > 0 ? high * 1.12 : 1];
-  const pad = 0.08 * (high - low || Math.abs(high) || 1);
-  return [low - pad, high + pad];
+  if (low === 0 && high === 0) return [0, 1];
+  const fromZero = low >= 0 && (low === high || low < 0.6 * high);
+  const base = fromZero ? 0 : low;
+  const span = high - base || Math.abs(high);
+  const [bottom, top] = outwards(base - 0.04 * span, high + 0.04 * span, 10 ** Math.floor(Math.log10(span)) / 2);
+  return [fromZero ? 0 : bottom, top];
 }
 
 function redraw(stage) {
@@ -859,7 +865,7 @@ function paintInk(stage, panel) {
  * of drawing, which differs between playing and jumping, does not show.
  */
 function strokeLine(ctx, trace, from, to, { width, alpha, halo }) {
-  const { X, Y, line, racer } = trace;
+  const { line, racer } = trace;
   const dash = dashOf(racer);
   let [x, y] = [NaN, NaN];
   let vertices = 0;

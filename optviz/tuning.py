@@ -1,0 +1,23 @@
+"""Learning rates that suit: for every optimizer on every surface, from its first start.
+
+A new racer, or a race that moves to another surface, begins with these: one rate for all proves nothing, and a default
+made for networks stands still on a parabola. They are data, found by `python -m benchmarks.tune`.
+"""
+
+import json
+from functools import cache
+from pathlib import Path
+
+from optviz.optimizers import OPTIMIZERS
+
+DATA = Path(__file__).with_name("tuned.json")
+
+
+@cache
+def _tuned() -> dict[str, dict[str, float]]:
+    return json.loads(DATA.read_text(encoding="utf-8"))
+
+
+def tuned_lr(surface: str, optimizer: str) -> float:
+    """The stored learning rate; the card's default for a pair that nobody has tuned yet."""
+    return _tuned().get(surface, {}).get(optimizer, float(OPTIMIZERS[optimizer].defaults["lr"]))
