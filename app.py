@@ -2,27 +2,39 @@
 
 import streamlit as st
 
-from optviz.experiment import run
-from optviz.figures.race import race
 from optviz.optimizers import OPTIMIZERS
 from optviz.surfaces import SURFACES
+from optviz.ui.desk import Desk
 from optviz.ui.frame import PAGES, frame
 from optviz.ui.presets import RAVINE, SADDLE
-from optviz.ui.stage import stage
+from optviz.ui.race import stage_panel
+from optviz.ui.share import toolbar
 
-frame("app.py", warm=RAVINE)
+desk = Desk("home", default=SADDLE)
+desk.open(arrived=frame("app.py", warm=RAVINE, tools=lambda: toolbar(desk)))
+
+
+@st.fragment
+def saddle() -> None:
+    """A race to watch, and to start again from where one clicks."""
+    desk.say()
+    stage_panel(desk, loop=True, compact=True)
+    desk.publish()
+
+
 words, picture = st.columns([2, 3], gap="large", vertical_alignment="center")
 with words:
     st.title("Watch optimizers think")
     st.markdown(
         f"A laboratory for optimization: {len(OPTIMIZERS)} optimizers race over {len(SURFACES)} surfaces. "
-        "Move a slider and the answer is there; click the surface and they start from that point."
+        "Move a slider and the answer is there."
     )
     st.markdown(
-        "**Here:** four rules start near a saddle, where the slope vanishes. Plain gradient descent waits there. "
-        "RMSProp and Adam divide by the size of the gradient and hardly notice."
+        "**Here:** four rules start near a saddle (✕), where the slope vanishes. Plain gradient descent waits there. "
+        "RMSProp and Adam divide by the size of the gradient and hardly notice. "
+        "Click the surface to start somewhere else."
     )
     for page in PAGES[1:]:
-        st.page_link(page.path, label=f"**{page.title}** — {page.help}", icon=page.icon)
+        st.page_link(page.path, label=f"**{page.title}:** {page.help}", icon=page.icon)
 with picture:
-    stage(race(SADDLE, run(SADDLE), autoplay=True, loop=True, compact=True), key="home-stage")
+    saddle()

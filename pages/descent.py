@@ -5,7 +5,7 @@ import streamlit as st
 from optviz.ui.desk import Desk
 from optviz.ui.frame import frame
 from optviz.ui.presets import RAVINE
-from optviz.ui.race import conditions_panel, pins_panel, racers_panel, stage_panel, surface_panel
+from optviz.ui.race import conditions_panel, pins_panel, racers_panel, stage_panel, surface_panel, table
 from optviz.ui.share import toolbar
 
 desk = Desk("descent", default=RAVINE)
@@ -23,7 +23,8 @@ def laboratory() -> None:
         conditions_panel(desk)
     with picture:
         desk.say()
-        stage_panel(desk)
+        runs = stage_panel(desk)
+        table(runs, desk.experiment.tolerance)
     desk.publish()
 
 

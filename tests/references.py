@@ -203,7 +203,9 @@ def _torch_sgd(lr, momentum, dampening, nesterov, averaging):
 
 
 def _optax_sgd(lr, momentum, dampening, nesterov, averaging):
-    return None if averaging or dampening else ("sgd", {"learning_rate": lr, "momentum": momentum, "nesterov": nesterov})
+    return (
+        None if averaging or dampening else ("sgd", {"learning_rate": lr, "momentum": momentum, "nesterov": nesterov})
+    )
 
 
 @reference(

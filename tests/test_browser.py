@@ -54,7 +54,15 @@ def serving(*options: str) -> Iterator[str]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless", "true"]
-    command += ["--server.port", str(port), "--server.address", "127.0.0.1", "--server.fileWatcherType", "none", *options]
+    command += [
+        "--server.port",
+        str(port),
+        "--server.address",
+        "127.0.0.1",
+        "--server.fileWatcherType",
+        "none",
+        *options,
+    ]
     server = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     base = f"http://127.0.0.1:{port}" + next((f"/{o}" for o in options if not o.startswith("-")), "")
     try:
@@ -109,7 +117,9 @@ class Visitor:
         return self
 
     def probe(self) -> dict:
-        return self.page.evaluate("() => { const { pixel, ...rest } = document.querySelector('.oz-stage').probe(); return rest }")
+        return self.page.evaluate(
+            "() => { const { pixel, ...rest } = document.querySelector('.oz-stage').probe(); return rest }"
+        )
 
     def until(self, condition: Callable[[dict], bool], what: str) -> dict:
         """The stage's state as soon as it fulfils a condition."""

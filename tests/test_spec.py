@@ -26,7 +26,9 @@ PARAMS = [
     *(pytest.param(param, id=name) for name, param in SETTINGS.items()),
 ]
 # Rules share most of their parameters, and to a text only kind and domain matter.
-DISTINCT = list({(param.values[0].kind, param.values[0].domain, param.values[0].options): param for param in PARAMS}.values())
+DISTINCT = list(
+    {(param.values[0].kind, param.values[0].domain, param.values[0].options): param for param in PARAMS}.values()
+)
 SOURCE = Source("Anyone", 2000, "Anything")
 CARD: dict[str, Any] = {"title": "Title", "formula": "x", "source": SOURCE}
 
@@ -80,7 +82,10 @@ def test_check_refuses_and_says_what_is_allowed(param, value):
 @pytest.mark.parametrize(
     ("param", "text"),
     [
-        *((REAL, text) for text in ("", "abc", "nan", "inf", "-inf", "1e400", "1", "-0.1", "0x1", "1,5", "0." + "1" * 31)),
+        *(
+            (REAL, text)
+            for text in ("", "abc", "nan", "inf", "-inf", "1e400", "1", "-0.1", "0x1", "1,5", "0." + "1" * 31)
+        ),
         *((WHOLE, text) for text in ("", "2.5", "0", "1e9", "nan", "inf", "three")),
         *((FLAG, text) for text in ("", "2", "True", "yes", "00")),
         *((CHOICE, text) for text in ("", "oval", "ROUND", "round ")),

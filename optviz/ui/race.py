@@ -298,18 +298,17 @@ def _button(
     st.button(label, key=key, help=help, disabled=disabled, on_click=pressed)
 
 
-def stage_panel(desk: Desk) -> None:
-    """The race itself, and how each run ended."""
-    experiment = desk.experiment
-    runs = run(experiment)
+def stage_panel(desk: Desk, **options: bool) -> list[Run]:
+    """The race itself, on the stage, which a click gives another start. Returns the runs. `options` go to `race`."""
+    runs = run(desk.experiment)
     key = desk.key("stage")
 
     def clicked(old: Experiment, _: object) -> Experiment:
         point = st.session_state[key].start
         return replace(old, start=(point["x"], point["y"]))
 
-    stage(race(experiment, runs, autoplay=True), key=key, on_start=desk.callback(clicked))
-    table(runs, experiment.tolerance)
+    stage(race(desk.experiment, runs, autoplay=True, **options), key=key, on_start=desk.callback(clicked))
+    return runs
 
 
 def table(runs: Sequence[Run], tolerance: float) -> None:

@@ -1,10 +1,10 @@
 /*
  * The stage: optimizers race over a surface.
  *
- * Plotly draws what stands still (contour, axes, colour bar, zoom and hover). Over each of its plot areas lies one canvas,
- * the ink, with the lines up to the current moment: while the race plays forward only the new piece of every line is
- * added, and all is drawn afresh only when view or data change or time runs backwards. So a frame costs the same for
- * fifty steps as for five thousand. What moves (heads, cursor) are small sprites that the browser only has to shift; a
+ * Plotly draws what stands still (contour, axes, colour bar, zoom and hover). Over each of its plot areas lies one
+ * canvas, the ink, with the lines up to the current moment: while the race plays forward only the new piece of every
+ * line is added, and all is drawn afresh only when view or data change or time runs backwards. So a frame costs the
+ * same for fifty steps as for five thousand. What moves (heads, cursor) are small sprites that the browser only has to shift; a
  * second canvas for them would be composited whole on every frame, which measured a third of the frame rate.
  *
  * The clock `at` is a real number of steps. Frame floor(at) is the truth; between two frames the heads glide along the
@@ -79,7 +79,7 @@ async function findPlotly(sources) {
       console.info("optviz: plotly.js is not at", address, problem.message);
     }
   }
-  if (!window.Plotly?.react) throw new Error("plotly.js was not found");
+  if (!window.Plotly?.react) throw new Error("the plotting library did not load");
   return window.Plotly;
 }
 
@@ -271,6 +271,7 @@ function createPanel(stage, spec) {
     home: plane ? stage.planes : stage.curves,
     view: {}, // the ranges the visitor zoomed to: { x, y }
     margin: null, // what Plotly really needs around the plot, measured
+    listening: false,
     key: null, // the figure on the screen, as text
     queue: Promise.resolve(), // Plotly calls for this panel, one after the other
     traces: [],
@@ -530,7 +531,7 @@ function linearRange(low, high) {
 function redraw(stage) {
   for (const panel of stage.panels.values()) {
     panel.stale = true;
-    panel.queue = panel.queue.then(() => drawPanel(stage, panel)).catch((problem) => complain(stage, problem));
+    panel.queue = panel.queue.then(() => drawPanel(stage, panel)).catch((problem) => complain(stage, panel, problem));
   }
   schedule(stage);
 }
@@ -542,12 +543,11 @@ async function drawPanel(stage, panel) {
   const layout = JSON.stringify(compose(stage, panel));
   const key = panel.source + layout;
   if (key !== panel.key) {
-    const first = panel.key === null;
     panel.key = key;
     const { data = [] } = JSON.parse(panel.source); // copies: Plotly writes into what it is given
     await Plotly.react(panel.graph, data, JSON.parse(layout), config(stage, panel));
     if (stage.gone || panel.gone) return;
-    if (first) listen(stage, panel);
+    if (!panel.listening) listen(stage, panel);
     mountOverlay(panel);
     if (panel.plane && measureMargin(panel)) stage.refit();
   }
@@ -557,7 +557,8 @@ async function drawPanel(stage, panel) {
 }
 
 function config(stage, panel) {
-  const reset = { name: "reset", title: "Reset view", icon: window.Plotly.Icons.home, click: () => resetView(stage, panel) };
+  const { home } = window.Plotly.Icons;
+  const reset = { name: "reset", title: "Reset view", icon: home, click: () => resetView(stage, panel) };
   return {
     displaylogo: false,
     displayModeBar: panel.plane,
@@ -568,10 +569,10 @@ function config(stage, panel) {
   };
 }
 
-function complain(stage, problem) {
+function complain(stage, panel, problem) {
   console.warn("optviz:", problem);
-  stage.note.textContent =
-    "The picture could not be drawn because the plotting library did not load. Reload the page to try again.";
+  panel.key = null; // the next script run tries again
+  stage.note.textContent = `The picture could not be drawn: ${problem.message}. Reload the page to try again.`;
 }
 
 /** True if the margins differ from what `arrange` reckoned with. */
@@ -593,6 +594,7 @@ function mountOverlay(panel) {
 }
 
 function listen(stage, panel) {
+  panel.listening = true;
   panel.graph.on("plotly_relayouting", () => paintPanel(stage, panel));
   panel.graph.on("plotly_afterplot", () => paintPanel(stage, panel));
   panel.graph.on("plotly_relayout", (change) => keepView(stage, panel, change));
@@ -816,7 +818,7 @@ function paintPanel(stage, panel) {
   }
   if (stage.at !== panel.inked) paintInk(stage, panel);
   placeSprites(stage, panel);
-  if (!stage.root.dataset.ready && [...stage.panels.values()].every((other) => other.seen)) stage.root.dataset.ready = "true";
+  if ([...stage.panels.values()].every((other) => other.seen)) stage.root.dataset.ready = "true";
 }
 
 /** Sets sizes and places; touches the bitmap, which clears it, only if its size changes. */
@@ -980,7 +982,8 @@ function placeHead(stage, panel, trace, node) {
   const inside = isInside(geo, x, y, 1);
   const over = trace.diverged && stage.at >= n - 1;
   const radius = (panel.plane ? 0.55 : 0.42) * stage.theme.size * (racer.ghost ? 0.8 : 1);
-  const dress = (kind, size) => dressSprite(node, kind, size, racer.color, stage.theme.background, racer.ghost ? 0.6 : 1);
+  const alpha = racer.ghost ? 0.6 : 1;
+  const dress = (kind, size) => dressSprite(node, kind, size, racer.color, stage.theme.background, alpha);
   node.tag.textContent = over && inside && panel.plane ? `diverged, step ${racer.stop ?? n - 1}` : "";
   if (inside) {
     dress(over ? "x" : racer.marker, over ? radius * 1.3 : radius);
@@ -1032,8 +1035,9 @@ function shift(node, x, y, shown, turn = 0) {
 /** Words beside a point, on the side where there is room. */
 function placeTag(tag, stage, geo, x, y, color) {
   const side = x > geo.width / 2 ? "calc(-100% - 12px)" : "12px";
+  const rise = y < 24 ? "0" : "-100%";
   tag.style.color = color ?? stage.theme.text;
-  tag.style.transform = `translate(${Math.round(x)}px, ${Math.round(y)}px) translate(${side}, ${y < 24 ? "0" : "-100%"})`;
+  tag.style.transform = `translate(${Math.round(x)}px, ${Math.round(y)}px) translate(${side}, ${rise})`;
 }
 
 /** Draws a marker into its sprite, if it is not there yet. */
@@ -1060,9 +1064,11 @@ function corners(count, turn = 0, inner = 1) {
 
 /** A plus sign with arms `a` wide. */
 function plus(a, turn) {
-  const points = [[-a, -1], [a, -1], [a, -a], [1, -a], [1, a], [a, a], [a, 1], [-a, 1], [-a, a], [-1, a], [-1, -a], [-a, -a]];
-  const [c, s] = [Math.cos(turn), Math.sin(turn)];
-  return points.map(([x, y]) => [c * x - s * y, s * x + c * y]);
+  const arm = [[-a, -a], [-a, -1], [a, -1]];
+  return [0, 1, 2, 3].flatMap((quarter) => {
+    const [c, s] = [Math.cos(turn + (quarter * Math.PI) / 2), Math.sin(turn + (quarter * Math.PI) / 2)];
+    return arm.map(([x, y]) => [c * x - s * y, s * x + c * y]);
+  });
 }
 
 // name: [vertices, scale that makes it look as large as the circle]
@@ -1399,7 +1405,8 @@ function settlePending(stage) {
 /** One fiftieth of the window per key, a tenth with Shift; the start stays in the window. */
 function moveStart(stage, panel, [dx, dy], far) {
   const { x, y } = panel.geo;
-  const now = marksOf(stage, panel).find((mark) => mark.kind === "start") ?? { x: (x[0] + x[1]) / 2, y: (y[0] + y[1]) / 2 };
+  const middle = { x: (x[0] + x[1]) / 2, y: (y[0] + y[1]) / 2 };
+  const now = marksOf(stage, panel).find((mark) => mark.kind === "start") ?? middle;
   const part = far ? 0.1 : 0.02;
   const within = (value, [a, b]) => Math.max(Math.min(a, b), Math.min(Math.max(a, b), value));
   const point = { x: within(now.x + dx * part * (x[1] - x[0]), x), y: within(now.y + dy * part * (y[1] - y[0]), y) };
@@ -1445,7 +1452,8 @@ function probe(stage) {
   const panels = [...stage.panels.values()].filter((panel) => panel.geo);
   const plane = panels.find((panel) => panel.plane);
   const frame = Math.floor(stage.at);
-  const head = ({ racer, n }) => [racer.series[plane.spec.x], racer.series[plane.spec.y]].map((s) => s[Math.min(frame, n - 1)]);
+  const head = ({ racer, n }) => [plane.spec.x, plane.spec.y].map((name) => racer.series[name][Math.min(frame, n - 1)]);
+  const racing = plane ? plane.traces.filter(({ n }) => n > 0) : [];
   const pixel = (x, y) => {
     const corner = plane.graph.getBoundingClientRect();
     const [mapX, mapY] = toPixel(plane.geo);
@@ -1457,7 +1465,7 @@ function probe(stage) {
     steps: stage.steps,
     drawn: stage.drawn,
     view: Object.fromEntries(panels.map((panel) => [panel.spec.name, { x: panel.geo.x, y: panel.geo.y }])),
-    heads: plane ? Object.fromEntries(plane.traces.filter(({ n }) => n).map((trace) => [trace.racer.label, head(trace)])) : {},
+    heads: Object.fromEntries(racing.map((trace) => [trace.racer.label, head(trace)])),
     pixel,
   };
 }
