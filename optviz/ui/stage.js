@@ -4,8 +4,8 @@
  * Plotly draws what stands still (contour, axes, colour bar, zoom and hover). Over each of its plot areas lies one
  * canvas, the ink, with the lines up to the current moment: while the race plays forward only the new piece of every
  * line is added, and all is drawn afresh only when view or data change or time runs backwards. So a frame costs the
- * same for fifty steps as for five thousand. What moves (heads, cursor) are small sprites that the browser only has to shift; a
- * second canvas for them would be composited whole on every frame, which measured a third of the frame rate.
+ * same for fifty steps as for five thousand. What moves (heads, cursor) are small sprites that the browser only has to
+ * shift; a second canvas for them would be composited whole on every frame, which measured a third of the frame rate.
  *
  * The clock `at` is a real number of steps. Frame floor(at) is the truth; between two frames the heads glide along the
  * segment that joins them, so that slow playing is smooth. Pausing snaps to a frame.

@@ -1,0 +1,452 @@
+"""Every page as Streamlit runs it, without a browser: controls move the experiment, and links, widgets and experiment
+always agree. All tests share one session, which costs a second to start and some milliseconds a run."""
+
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+from streamlit.testing.v1.element_tree import Widget
+
+from optviz.experiment import PINS_AT_MOST, RACERS_AT_MOST, SETTINGS, Experiment, Pick, Racer
+from optviz.link import to_query
+from optviz.optimizers import OPTIMIZERS
+from optviz.schedules import SCHEDULES
+from optviz.surfaces import SURFACES
+from optviz.ui.frame import PAGES
+from optviz.ui.presets import RAVINE
+
+APP = Path(__file__).parents[1] / "app.py"
+DESCENT = "pages/descent.py"
+BOWL = Experiment(Pick("sphere"), (Racer(Pick("sgd", {"lr": 0.1})),), steps=50)
+
+
+@pytest.fixture(scope="module")
+def session() -> AppTest:
+    at = AppTest.from_file(str(APP), default_timeout=120).run()
+    assert not at.exception
+    for thread in threading.enumerate():
+        if thread.name == "optviz warm-up":
+            thread.join()
+    return at
+
+
+@pytest.fixture
+def descent(session) -> Iterator[AppTest]:
+    """The descent page as a visitor without a link finds it."""
+    session.query_params.clear()
+    session.switch_page(DESCENT).run()
+    if session.session_state.get("descent-exact"):
+        session.toggle(key="descent-exact").set_value(False)
+    session.session_state["descent-chosen"] = 0
+    session.button(key="descent-reset").click().run()
+    assert experiment(session) == RAVINE
+    yield session
+    assert not session.exception
+
+
+def experiment(at: AppTest) -> Experiment:
+    return at.session_state["descent-experiment"]
+
+
+def address(at: AppTest) -> dict[str, list[str]]:
+    return {name: [text] if isinstance(text, str) else list(text) for name, text in at.query_params.items()}
+
+
+def visit(at: AppTest, query: dict[str, list[str]]) -> AppTest:
+    """Open a link to the page that is shown."""
+    at.query_params.clear()
+    at.query_params.update(query)
+    return at.run()
+
+
+def open_experiment(at: AppTest, wanted: Experiment) -> AppTest:
+    visit(at, to_query(wanted, RAVINE))
+    assert not at.exception
+    assert experiment(at) == wanted
+    return at
+
+
+def widgets(at: AppTest) -> list[Widget]:
+    return [node for node in at.main if isinstance(node, Widget)]
+
+
+def drawn(at: AppTest) -> dict:
+    """The record that the stage was given."""
+    stages = [node.proto for node in at.get("bidi_component") if node.proto.component_name.endswith("optviz_stage")]
+    assert len(stages) == 1
+    for _, value in stages[0].ListFields():
+        if isinstance(value, str) and '"racers"' in value and value.startswith("{"):
+            return json.loads(value)
+    raise AssertionError("the stage was given no record")
+
+
+# Every page ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.title)
+def test_a_page_opens_and_offers_the_others(session, page):
+    session.query_params.clear()
+    at = session.switch_page(page.path).run()
+    assert not at.exception
+    assert not at.warning
+    links = [link.label for link in at.get("page_link")]
+    assert [other.title for other in PAGES[1:] if other.title not in links] == []
+    assert drawn(at)["racers"]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.title)
+def test_every_control_has_a_name_and_a_help_text(session, page):
+    session.query_params.clear()
+    for widget in widgets(session.switch_page(page.path).run()):
+        assert widget.label
+        hidden = getattr(widget.proto, "label_visibility", None)
+        if hidden is not None and hidden.value:  # no label, no question mark beside it: the placeholder must do
+            assert widget.proto.placeholder
+        else:
+            assert len(widget.proto.help) > 10, widget.label
+
+
+def test_the_home_page_promises_what_there_is(session):
+    at = session.switch_page("app.py").run()
+    text = " ".join(element.value for element in at.markdown)
+    assert f"{len(OPTIMIZERS)} optimizers" in text
+    assert f"{len(SURFACES)} surfaces" in text
+
+
+@pytest.mark.parametrize("key", SURFACES)
+def test_every_surface_is_shown(descent, key):
+    open_experiment(descent, replace(BOWL, surface=Pick(key), start=SURFACES[key].starts[0]))
+    assert descent.selectbox(key="descent-surface").value == key
+    assert len(drawn(descent)["racers"]) == 1
+    assert {f"descent-{key}-{param.name}" for param in SURFACES[key].params} <= {w.key for w in widgets(descent)}
+
+
+@pytest.mark.parametrize("first", range(0, len(OPTIMIZERS), RACERS_AT_MOST))
+def test_every_optimizer_races_and_has_its_controls(descent, first):
+    keys = list(OPTIMIZERS)[first : first + RACERS_AT_MOST]
+    open_experiment(descent, replace(BOWL, racers=tuple(Racer(Pick(key)) for key in keys)))
+    assert [racer["label"] for racer in drawn(descent)["racers"]] == [OPTIMIZERS[key].title for key in keys]
+    for index, key in enumerate(keys):
+        descent.button_group(key="descent-racers").set_value(index).run()
+        assert not descent.exception
+        assert {f"descent-{index}-{key}-{param.name}" for param in OPTIMIZERS[key].params} <= {
+            widget.key for widget in widgets(descent)
+        }
+        assert OPTIMIZERS[key].formula in [element.value.strip("$\n") for element in descent.latex]
+
+
+@pytest.mark.parametrize("key", [key for key in SCHEDULES if key != "constant"])
+def test_every_schedule_can_be_chosen(descent, key):
+    open_experiment(descent, BOWL)
+    descent.selectbox(key="descent-0-sgd-lr-by").set_value(key).run()
+    assert dict(experiment(descent).racers[0].schedules) == {"lr": Pick(key)}
+    assert {f"descent-0-sgd-lr-{key}-{param.name}" for param in SCHEDULES[key].params} <= {
+        widget.key for widget in widgets(descent)
+    }
+    descent.selectbox(key="descent-0-sgd-lr-by").set_value("constant").run()
+    assert experiment(descent) == BOWL
+
+
+# Controls --------------------------------------------------------------------------------------------------------------
+
+
+def test_every_slider_moves_the_experiment_and_the_address(descent):
+    """And comes to rest where it was put: nothing in the page pushes it back."""
+    for key in [slider.key for slider in descent.select_slider]:
+        before = experiment(descent)
+        slider = descent.select_slider(key=key)
+        here = slider.options.index(slider.format_func(slider.value))
+        there = slider.options[here - 1 if here else here + 1]
+        slider.set_value(float(there)).run()
+        assert not descent.exception, key
+        if not key.endswith(("-warmup", "-warmup_start")):  # a steady schedule is none until it warms up
+            assert experiment(descent) != before, key
+        assert address(descent) == to_query(experiment(descent), RAVINE), key
+        slider = descent.select_slider(key=key)
+        assert slider.format_func(slider.value) == there, key
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_a_settings_slider_sets_that_setting(descent, name):
+    descent.select_slider(key=f"descent-{name}").set_value(SETTINGS[name].stops()[3]).run()
+    assert experiment(descent) == replace(RAVINE, **{name: SETTINGS[name].stops()[3]})
+
+
+def test_a_racers_slider_sets_that_racers_parameter(descent):
+    descent.button_group(key="descent-racers").set_value(3).run()
+    descent.select_slider(key="descent-3-adam-lr").set_value(0.1).run()
+    assert experiment(descent).racers[3].values["lr"] == 0.1
+    assert experiment(descent).racers[:3] == RAVINE.racers[:3]
+    descent.toggle(key="descent-3-adam-amsgrad").set_value(True).run()
+    assert experiment(descent).racers[3].values["amsgrad"] is True
+
+
+def test_a_choice_and_a_start_can_be_set(descent):
+    descent.button_group(key="descent-racers").set_value(1).run()
+    descent.selectbox(key="descent-1-momentum-form").set_value("velocity").run()
+    descent.number_input(key="descent-start-x").set_value(0.5).run()
+    descent.number_input(key="descent-start-y").set_value(-0.5).run()
+    assert experiment(descent).racers[1].values["form"] == "velocity"
+    assert experiment(descent).start == (0.5, -0.5)
+
+
+def test_choosing_a_surface_starts_where_it_begins(descent):
+    descent.number_input(key="descent-start-x").set_value(0.5).run()
+    descent.selectbox(key="descent-surface").set_value("himmelblau").run()
+    assert experiment(descent) == RAVINE.on(Pick("himmelblau"))
+    assert descent.number_input(key="descent-start-x").value == SURFACES["himmelblau"].starts[0][0]
+
+
+def test_a_schedule_on_another_hyperparameter(descent):
+    open_experiment(descent, BOWL)
+    descent.selectbox(key="descent-0-sgd-target").set_value("momentum").run()
+    descent.selectbox(key="descent-0-sgd-momentum-by").set_value("linear").run()
+    descent.select_slider(key="descent-0-sgd-momentum-linear-final").set_value(0.5).run()
+    assert dict(experiment(descent).racers[0].schedules) == {"momentum": Pick("linear", {"final": 0.5})}
+
+
+def test_duplicate_and_remove(descent):
+    descent.button(key="descent-button-Duplicate").click().run()
+    assert experiment(descent).racers == (*RAVINE.racers, RAVINE.racers[0])
+    assert descent.button_group(key="descent-racers").value == 4  # the copy is the one whose sliders are shown
+    descent.button(key="descent-button-Remove").click().run()
+    assert experiment(descent).racers == RAVINE.racers
+
+
+def test_add_an_optimizer(descent):
+    descent.selectbox(key="descent-add").set_value("lion").run()
+    assert experiment(descent).racers == (*RAVINE.racers, Racer.tuned("lion", "rosenbrock"))
+    assert descent.selectbox(key="descent-add").value is None  # ready for the next
+    assert any("lion" in str(slider.key) for slider in descent.select_slider)
+
+
+def test_there_are_never_too_many_racers(descent):
+    full = replace(RAVINE, racers=(RAVINE.racers[0],) * RACERS_AT_MOST)
+    open_experiment(descent, full)
+    assert descent.selectbox(key="descent-add").disabled
+    assert descent.button(key="descent-button-Duplicate").disabled
+
+
+def test_without_racers_there_is_a_hint_and_the_surface(descent):
+    for _ in RAVINE.racers:
+        descent.button(key="descent-button-Remove").click().run()
+        assert not descent.exception
+    assert experiment(descent).racers == ()
+    assert len(descent.info) == 1
+    assert drawn(descent)["racers"] == []
+    assert drawn(descent)["panels"]
+    descent.selectbox(key="descent-add").set_value("adam").run()
+    assert len(drawn(descent)["racers"]) == 1
+    assert not descent.info
+
+
+def test_pin_and_unpin(descent):
+    descent.button(key="descent-button-Pin").click().run()
+    descent.select_slider(key="descent-0-sgd-lr").set_value(0.001).run()
+    assert experiment(descent).pins == RAVINE.pinned(0).pins
+    assert [racer["ghost"] for racer in drawn(descent)["racers"]] == [False] * 4 + [True]
+    assert any("1 pinned run" in caption.value for caption in descent.caption)
+    assert address(descent)["pin"]
+    descent.button(key="descent-button-Unpin").click().run()
+    assert experiment(descent).pins == ()
+    assert "pin" not in address(descent)
+
+
+def test_a_pin_of_another_surface_is_mentioned(descent):
+    open_experiment(descent, RAVINE.pinned(0).on(Pick("sphere")))
+    assert any("on another surface" in caption.value for caption in descent.caption)
+    assert not any(racer["ghost"] for racer in drawn(descent)["racers"])
+
+
+def test_exact_numbers_reach_beyond_the_slider(descent):
+    descent.toggle(key="descent-exact").set_value(True).run()
+    assert "descent-0-sgd-lr" not in [slider.key for slider in descent.select_slider]
+    descent.number_input(key="descent-0-sgd-lr-exact").set_value(7.123).run()
+    assert experiment(descent).racers[0].values["lr"] == 7.123
+    descent.toggle(key="descent-exact").set_value(False).run()
+    assert descent.select_slider(key="descent-0-sgd-lr").value == 7.123  # the slider shows it too
+    assert experiment(descent).racers[0].values["lr"] == 7.123
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "says"),
+    [
+        ("descent-0-sgd-lr-exact", -1.0, r"lr must be a number in \[0, inf\)"),
+        ("descent-0-sgd-momentum-exact", 1.5, r"momentum must be a number in \[0, 1\]"),
+        ("descent-steps-exact", 10**6, r"steps must be a whole number in \[1, 5000\]"),
+        ("descent-rosenbrock-b-exact", 0.0, r"b must be a number in \(0, inf\)"),
+        ("descent-start-x", 1e9, r"start must be a number"),
+    ],
+)
+def test_a_number_that_makes_no_sense_is_refused_with_a_sentence(descent, key, value, says):
+    descent.toggle(key="descent-exact").set_value(True).run()
+    shown = descent.number_input(key=key).value
+    descent.number_input(key=key).set_value(value).run()
+    (warning,) = descent.warning
+    assert says.replace("\\", "") in warning.value.replace("\\", "")
+    assert experiment(descent) == RAVINE
+    assert descent.number_input(key=key).value == shown
+    descent.select_slider if False else descent.number_input(key="descent-start-y").set_value(0.25).run()
+    assert not descent.warning  # the next change that works takes the sentence away
+
+
+def test_a_diverging_run_is_named(descent):
+    open_experiment(descent, Experiment(Pick("rosenbrock"), (Racer(Pick("sgd", {"lr": 1.0})),)))
+    (racer,) = drawn(descent)["racers"]
+    assert racer["state"] == f"diverged at step {racer['stop']}"
+    assert racer["state"] in str(descent.table[0].value)
+
+
+# Nothing compiles while sliders move -----------------------------------------------------------------------------------
+
+
+def test_no_slider_and_no_toggle_compiles_anything(descent, compilations):
+    """From one end to the other, for every racer. Longer runs compile once for each of a few lengths."""
+    before = compilations()
+    moved = 0
+    for index in range(len(RAVINE.racers)):
+        descent.button_group(key="descent-racers").set_value(index).run()
+        for slider in list(descent.select_slider):
+            if index and f"-{index}-" not in slider.key:
+                continue  # what all racers share was moved with the first
+            low, high = slider.options[0], slider.options[-1]
+            for text in ("10", "400") if slider.key == "descent-steps" else (high, low):
+                descent.select_slider(key=slider.key).set_value(float(text)).run()
+                assert not descent.exception
+                assert compilations() == before, f"{slider.key} to {text}"
+                moved += 1
+        for toggle in list(descent.toggle):
+            if toggle.key != "descent-exact":
+                descent.toggle(key=toggle.key).set_value(not toggle.value).run()
+                assert compilations() == before, toggle.key
+    assert moved >= 40
+    descent.button_group(key="descent-racers").set_value(1).run()
+    descent.selectbox(key="descent-1-momentum-form").set_value("averaging").run()
+    assert compilations() > before  # a choice between words does, and the counter counts
+
+
+# Links -----------------------------------------------------------------------------------------------------------------
+
+LINKED = [
+    replace(RAVINE, steps=300),
+    RAVINE.pinned(2),
+    replace(RAVINE, racers=()),
+    Experiment(
+        Pick("valley", {"kappa": 123.4, "rotation": 30.0}),  # between the slider's stops
+        racers=(
+            Racer(Pick("sgd", {"lr": 0.02, "momentum": 0.9, "nesterov": True}), {"lr": Pick("cosine", {"final": 0.1})}),
+            Racer(Pick("adam", {"lr": 2.5, "beta2": 0.5})),  # beyond it
+            Racer(Pick("momentum", {"form": "velocity"}), {"momentum": Pick("linear")}),
+        ),
+        start=(-0.123456789, 1.5),
+        steps=77,
+        noise=0.3,
+        seed=12,
+        l2=0.01,
+        tolerance=1e-3,
+    ),
+]
+
+
+@pytest.mark.parametrize("linked", LINKED, ids=["steps", "pin", "no racers", "everything"])
+def test_link_to_widgets_to_link(descent, linked):
+    query = to_query(linked, RAVINE)
+    visit(descent, query)
+    assert not descent.exception
+    assert not descent.warning
+    assert experiment(descent) == linked
+    assert address(descent) == query
+    assert descent.selectbox(key="descent-surface").value == linked.surface.key
+    assert (
+        descent.number_input(key="descent-start-x").value,
+        descent.number_input(key="descent-start-y").value,
+    ) == linked.start
+    for name in SETTINGS:
+        assert descent.select_slider(key=f"descent-{name}").value == getattr(linked, name)
+    for name, value in linked.surface_values.items():
+        assert descent.select_slider(key=f"descent-{linked.surface.key}-{name}").value == value
+    for index, racer in enumerate(linked.racers):
+        descent.button_group(key="descent-racers").set_value(index).run()
+        shown = {widget.key: widget.value for widget in widgets(descent)}  # type: ignore[attr-defined]
+        for name, value in racer.values.items():
+            assert shown[f"descent-{index}-{racer.optimizer.key}-{name}"] == value
+        for name, pick in racer.schedules:
+            assert shown[f"descent-{index}-{racer.optimizer.key}-{name}-by"] == pick.key
+    assert experiment(descent) == linked  # looking at a racer changes nothing
+    assert address(descent) == query
+
+
+def test_a_link_that_cannot_be_read_is_explained_and_cleaned(descent):
+    visit(descent, {"surface": ["nowhere"], "racer": ["adam~lr~abc", "lion"], "steps": ["300"], "x": ["1"]})
+    assert not descent.exception
+    assert len(descent.warning) == 3
+    assert experiment(descent) == replace(RAVINE, racers=(Racer(Pick("adam")), Racer(Pick("lion"))), steps=300)
+    assert address(descent) == {"v": ["1"], "racer": ["adam", "lion"], "steps": ["300"]}
+    descent.run()
+    assert len(descent.warning) == 3  # until something is changed
+    descent.select_slider(key="descent-steps").set_value(200).run()
+    assert not descent.warning
+
+
+@pytest.mark.parametrize("text", ["![](https://a.io/p.png)", "[here](https://a.io)", "**bold**", "$x$", ":red[a]", "<b>"])
+def test_a_link_cannot_put_its_own_text_into_a_message_as_markdown(descent, text):
+    """A picture would be fetched from somebody's server."""
+    visit(descent, {"surface": [text]})
+    (warning,) = descent.warning
+    special = set("![]()*$:<>_`")
+    escaped = "".join(f"\\{letter}" if letter in special else letter for letter in text)
+    assert escaped in warning.value
+
+
+def test_back_to_the_empty_address_is_back_to_the_beginning(descent):
+    open_experiment(descent, LINKED[-1])
+    visit(descent, {})
+    assert experiment(descent) == RAVINE
+
+
+def test_reset(descent):
+    open_experiment(descent, LINKED[-1])
+    descent.button(key="descent-reset").click().run()
+    assert experiment(descent) == RAVINE
+    assert address(descent) == {}
+    assert descent.selectbox(key="descent-surface").value == "rosenbrock"
+
+
+def test_reset_takes_an_old_warning_away(descent):
+    visit(descent, {"surface": ["nowhere"]})
+    assert descent.warning
+    descent.button(key="descent-reset").click().run()
+    assert not descent.warning
+
+
+def test_settings_survive_a_page_switch(descent):
+    open_experiment(descent, LINKED[-1])
+    descent.query_params.clear()  # as st.page_link does
+    descent.switch_page("app.py").run()
+    assert not descent.exception
+    descent.query_params.clear()
+    descent.switch_page(DESCENT).run()
+    assert experiment(descent) == LINKED[-1]
+    assert address(descent) == to_query(LINKED[-1], RAVINE)
+    assert descent.select_slider(key="descent-steps").value == 77
+
+
+def test_a_link_wins_over_what_was_left_behind(descent):
+    open_experiment(descent, LINKED[-1])
+    descent.switch_page("app.py").run()
+    descent.query_params.clear()
+    descent.query_params.update({"v": "1", "steps": "300"})
+    descent.switch_page(DESCENT).run()
+    assert experiment(descent) == replace(RAVINE, steps=300)
+
+
+def test_as_many_pins_as_there_may_be(descent):
+    pinned = RAVINE
+    for i in range(PINS_AT_MOST + 1):
+        pinned = pinned.with_racer(0, Racer(Pick("sgd", {"lr": 0.0001 * (i + 1)}))).pinned(0)
+    open_experiment(descent, pinned)
+    assert sum(racer["ghost"] for racer in drawn(descent)["racers"]) == PINS_AT_MOST
