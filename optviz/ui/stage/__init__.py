@@ -1,8 +1,8 @@
 """The stage: optimizers race over a surface, in the browser, at the display's rate.
 
 Python computes whole runs and sends them once; everything that moves afterwards (playing, scrubbing, zooming, hiding
-a racer) happens in `stage.js` without a round trip. The only message that comes back is a click on the surface, which
-asks for a new start. The shape of `data` is written down at the top of `stage.js`, next to the code that reads it.
+a racer) happens in the scripts beside this file, without a round trip. The only message that comes back is a click on the
+surface, which asks for a new start. The shape of `data` is written down at the top of `main.js`.
 """
 
 import functools
@@ -11,16 +11,20 @@ from pathlib import Path
 from typing import Any
 
 import streamlit as st
+from streamlit.components.v2 import component
 
 _HERE = Path(__file__).parent
 
+# In this order they read as one: each has one idea, none needs a bundler, and functions find each other anyway.
+_SCRIPTS = ("main", "library", "panels", "figures", "pixels", "ink", "marks", "legend", "player", "pointer")
+
 # CSS and JavaScript go in as text (file-backed assets would need a packaged install), and into the page itself rather
 # than a shadow root, inside which Plotly finds neither its pointer nor its style sheet. Registered once, at import.
-_STAGE = st.components.v2.component(
+_STAGE = component(
     "optviz_stage",
     html='<div class="oz-stage"></div>\n',
     css=(_HERE / "stage.css").read_text(encoding="utf-8"),
-    js=(_HERE / "stage.js").read_text(encoding="utf-8"),
+    js="\n".join((_HERE / f"{name}.js").read_text(encoding="utf-8") for name in _SCRIPTS),
     isolate_styles=False,
 )
 
@@ -33,7 +37,7 @@ def plotly_sources() -> list[str]:
     twice. Its name is private to the pinned Streamlit, so it is looked up, and a test watches over it. The second is
     plotly.min.js from the plotly wheel, where the app serves it from its static folder.
     """
-    chunks = sorted((Path(st.__file__).parent / "static" / "static" / "js").glob("PlotlyChart.*.js"))
+    chunks = sorted((Path(str(st.__file__)).parent / "static" / "static" / "js").glob("PlotlyChart.*.js"))
     return [*(f"static/js/{chunk.name}" for chunk in chunks), "app/static/plotly.min.js"]
 
 

@@ -1,0 +1,185 @@
+/*
+ * The stage: optimizers race over a surface.
+ *
+ * Plotly draws what stands still (contour, axes, colour bar, zoom and hover). Over each of its plot areas lies one
+ * canvas, the ink, with the lines up to the current moment: while the race plays forward only the new piece of every
+ * line is added, and all is drawn afresh only when view or data change or time runs backwards. So a frame costs the
+ * same for fifty steps as for five thousand. What moves (heads, cursor) are small sprites that the browser only has to
+ * shift; a second canvas for them would be composited whole on every frame, which measured a third of the frame rate.
+ *
+ * The clock `at` is a real number of steps. Frame floor(at) is the truth; between two frames the heads glide along the
+ * segment that joins them, so that slow playing is smooth. Pausing snaps to a frame.
+ *
+ * Streamlit calls the default export for every script run and theme change with
+ *   data = { steps: T, revision, autoplay, loop, compact, height, plotly: [addresses of plotly.js, best first],
+ *     panels: [{ name, kind: "plane" | "curve", x, y: names of series, title, alt, log, click,
+ *                figure: { data, layout }, marks: [{ x, y, kind: "minimum" | "saddle" | "start", label }] }],
+ *     racers: [{ label, color, dash, marker, ghost, stop, state, series: { name: base64 of little-endian float32 } }],
+ *     scales: { light, dark } }
+ * and gets back one trigger, `start` = { x, y }: the point of the surface that was clicked.
+ */
+
+const SPEEDS = [5, 15, 30, 60, 120, 250, 500, 1000];
+const RUN_SECONDS = 6; // the default speed is the one that lets a run last about this long
+const LOOP_REST = 1500; // ms between the end of a looping race and its restart
+const DOUBLE_CLICK = 230; // ms a click waits for a second one before it counts as single
+const KEY_REST = 150; // ms without a key before the moved start is sent
+const PENDING_START = 2000; // ms a start that was sent is shown without an answer
+const READOUT_REST = 80; // ms between two changes of the legend's numbers: faster is unreadable
+const WIDE = 820; // px from which curves stand beside the surface
+const SPRITE = 36; // px: the square a marker is drawn in
+const CHUNK = 80; // vertices stroked at once: long winding paths are slow to stroke whole
+const MANY_DOTS = 120; // more steps than this in view, and they are not dotted
+const CLIP_PAD = 40; // px around the plot area within which paths are kept
+const NEAR = 0.6; // px: path points closer than this to the last kept one are not drawn
+
+const stages = new WeakMap();
+let library = null; // the promise of Plotly: one load per page
+
+export default function ({ data, parentElement, setTriggerValue }) {
+  let stage = stages.get(parentElement);
+  if (!stage || !parentElement.contains(stage.root)) {
+    if (stage) destroy(stage);
+    stage = createStage(parentElement);
+    stages.set(parentElement, stage);
+  }
+  stage.send = (point) => setTriggerValue("start", point);
+  if (data) receive(stage, data);
+  // Streamlit also calls the cleanup of a call that a newer one overtook; only an element that left the page is gone.
+  return () => setTimeout(() => parentElement.isConnected || destroy(stage));
+}
+
+// ------------------------------------------------------------------------------------------------ birth and death
+
+function element(tag, className, attributes = {}) {
+  const node = document.createElement(tag);
+  node.className = className;
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  return node;
+}
+
+function createStage(parent) {
+  const root = parent.querySelector(".oz-stage") ?? parent.appendChild(element("div", "oz-stage"));
+  root.replaceChildren();
+  const stage = {
+    root,
+    panels: new Map(),
+    racers: [],
+    hidden: new Set(),
+    steps: 0,
+    at: 0,
+    playing: false,
+    speed: null, // null until the visitor chooses one
+    curveX: null, // the x range to which the visitor zoomed the curves
+    pending: null, // a start that was asked for and is not yet in the data
+    drawn: 0,
+    frameRequest: 0,
+    fitRequest: 0,
+    timers: {},
+    legend: element("div", "oz-legend", { role: "group", "aria-label": "Racers" }),
+    board: element("div", "oz-board"),
+    planes: element("div", "oz-planes"),
+    curves: element("div", "oz-curves"),
+    note: element("p", "oz-note", { role: "alert" }),
+  };
+  stage.player = createPlayer(stage);
+  stage.board.append(stage.planes, stage.curves);
+  root.append(stage.legend, stage.note, stage.board, stage.player.bar);
+  root.addEventListener("keydown", (event) => onKey(stage, event));
+  root.probe = () => probe(stage);
+  stage.refit = () => {
+    cancelAnimationFrame(stage.fitRequest);
+    stage.fitRequest = requestAnimationFrame(() => stage.data && (arrange(stage), redraw(stage)));
+  };
+  stage.observer = new ResizeObserver(() => root.clientWidth !== stage.width && stage.refit());
+  stage.observer.observe(root);
+  window.addEventListener("resize", stage.refit);
+  return stage;
+}
+
+function destroy(stage) {
+  stage.gone = true;
+  stage.observer.disconnect();
+  window.removeEventListener("resize", stage.refit);
+  cancelAnimationFrame(stage.frameRequest);
+  cancelAnimationFrame(stage.fitRequest);
+  Object.values(stage.timers).forEach(clearTimeout);
+  stage.panels.forEach((panel) => removePanel(stage, panel));
+}
+
+// ------------------------------------------------------------------------------------------------ data come in
+
+function receive(stage, data) {
+  const first = !stage.data;
+  const revised = stage.data?.revision !== data.revision;
+  stage.data = data;
+  stage.theme = readTheme(stage.root);
+  stage.racers = data.racers.map((racer) => readRacer(racer));
+  stage.root.classList.toggle("oz-compact", Boolean(data.compact));
+  if (revised) stage.curveX = null;
+  syncPanels(stage, revised);
+  syncLegend(stage);
+  settlePending(stage);
+  setSteps(stage, data.steps, first);
+  arrange(stage);
+  redraw(stage);
+}
+
+/** The clock when data change: a race at its end stays at the end, any other stays where it is. */
+function setSteps(stage, steps, first) {
+  const atEnd = stage.at >= stage.steps;
+  const still = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
+  stage.steps = steps;
+  if (first && stage.data.autoplay && !still) play(stage);
+  else if (first || (atEnd && !stage.playing)) stage.at = steps;
+  stage.at = Math.min(stage.at, steps);
+  stage.player.scrubber.max = steps;
+  if (stage.speed === null) stage.player.speed.value = defaultSpeed(steps);
+}
+
+function defaultSpeed(steps) {
+  const distance = (speed) => Math.abs(Math.log((speed * RUN_SECONDS) / Math.max(steps, 1)));
+  return SPEEDS.reduce((best, speed) => (distance(speed) < distance(best) ? speed : best));
+}
+
+function decode(text) {
+  const raw = atob(text);
+  const bytes = new Uint8Array(raw.length);
+  for (let i = 0; i < raw.length; i++) bytes[i] = raw.charCodeAt(i);
+  return new Float32Array(bytes.buffer);
+}
+
+function readRacer(racer) {
+  const series = Object.fromEntries(Object.entries(racer.series).map(([name, text]) => [name, decode(text)]));
+  const diverged = /^diverged/i.test(racer.state ?? "");
+  return { ...racer, series, diverged, dash: racer.dash ?? [], marker: racer.marker ?? "circle" };
+}
+
+function visible(stage) {
+  const shown = stage.racers.filter((racer) => !stage.hidden.has(racer.label));
+  return [...shown.filter((racer) => racer.ghost), ...shown.filter((racer) => !racer.ghost)];
+}
+
+// ------------------------------------------------------------------------------------------------ for browser tests
+
+function probe(stage) {
+  const panels = [...stage.panels.values()].filter((panel) => panel.geo);
+  const plane = panels.find((panel) => panel.plane);
+  const frame = Math.floor(stage.at);
+  const head = ({ racer, n }) => [plane.spec.x, plane.spec.y].map((name) => racer.series[name][Math.min(frame, n - 1)]);
+  const racing = plane ? plane.traces.filter(({ n }) => n > 0) : [];
+  const pixel = (x, y) => {
+    const corner = plane.graph.getBoundingClientRect();
+    const [mapX, mapY] = toPixel(plane.geo);
+    return [corner.left + plane.geo.left + mapX(x), corner.top + plane.geo.top + mapY(y)];
+  };
+  return {
+    frame,
+    playing: stage.playing,
+    steps: stage.steps,
+    drawn: stage.drawn,
+    view: Object.fromEntries(panels.map((panel) => [panel.spec.name, { x: panel.geo.x, y: panel.geo.y }])),
+    heads: Object.fromEntries(racing.map((trace) => [trace.racer.label, head(trace)])),
+    pixel,
+  };
+}

@@ -1,0 +1,123 @@
+// Panels: one for the surface, one for each curve; made, measured and laid out.
+
+function syncPanels(stage, revised) {
+  const specs = stage.data.panels.filter((spec) => spec.kind === "plane" || !stage.data.compact);
+  const names = new Set(specs.map((spec) => spec.name));
+  for (const panel of stage.panels.values()) if (!names.has(panel.spec.name)) removePanel(stage, panel);
+  for (const spec of specs) {
+    const panel = stage.panels.get(spec.name) ?? createPanel(stage, spec);
+    if (revised || panel.spec.log !== spec.log) panel.view = {};
+    panel.spec = spec;
+    panel.source = JSON.stringify(spec.figure ?? {});
+    panel.stale = true;
+    describePanel(stage, panel);
+    panel.home.append(panel.box); // keeps the order of the data
+  }
+}
+
+function createPanel(stage, spec) {
+  const plane = spec.kind === "plane";
+  const panel = {
+    spec,
+    plane,
+    box: element("section", `oz-panel oz-${spec.kind}`),
+    title: element("span", "oz-title"),
+    symbols: element("span", "oz-symbols"),
+    plot: element("div", "oz-plot"),
+    graph: element("div", "oz-graph"),
+    ink: element("canvas", "oz-ink", { "aria-hidden": "true" }),
+    sprites: element("div", "oz-sprites", { "aria-hidden": "true" }),
+    marks: element("div", "oz-layer"),
+    heads: element("div", "oz-layer"),
+    cursor: element("div", "oz-cursor"),
+    tag: element("div", "oz-tag"), // the words of the mark under the pointer
+    home: plane ? stage.planes : stage.curves,
+    view: {}, // the ranges the visitor zoomed to: { x, y }
+    margin: null, // what Plotly really needs around the plot, measured
+    listening: false,
+    key: null, // the figure on the screen, as text
+    queue: Promise.resolve(), // Plotly calls for this panel, one after the other
+    traces: [],
+    inked: 0,
+    hover: null,
+  };
+  const head = element("div", "oz-head");
+  head.append(panel.title, panel.symbols);
+  panel.plot.append(panel.graph);
+  panel.sprites.append(panel.marks, panel.cursor, panel.heads, panel.tag);
+  panel.box.append(head, panel.plot);
+  panel.plot.addEventListener("wheel", onWheel, { capture: true, passive: true });
+  panel.plot.addEventListener("pointerdown", (event) => onPress(stage, panel, event), true);
+  if (plane) {
+    panel.plot.addEventListener("pointermove", (event) => onHover(stage, panel, event), true);
+    panel.plot.addEventListener("pointerleave", () => setHover(stage, panel, null));
+  }
+  stage.panels.set(spec.name, panel);
+  return panel;
+}
+
+function removePanel(stage, panel) {
+  panel.gone = true;
+  clearTimeout(panel.click?.timer);
+  window.Plotly?.purge?.(panel.graph);
+  panel.box.remove();
+  stage.panels.delete(panel.spec.name);
+}
+
+const SYMBOLS = { minimum: "★ minimum", saddle: "✕ saddle", start: "◎ start" };
+
+function describePanel(stage, { spec, plane, title, symbols, plot }) {
+  const clickable = plane && Boolean(spec.click);
+  const kinds = Object.keys(SYMBOLS).filter((kind) => spec.marks?.some((mark) => mark.kind === kind));
+  title.textContent = spec.title ?? "";
+  symbols.textContent = plane ? kinds.map((kind) => SYMBOLS[kind]).join("\u2003") : "";
+  plot.setAttribute("role", clickable ? "application" : "img");
+  plot.setAttribute("aria-label", `${spec.alt ?? spec.title ?? ""}${clickable ? " Arrow keys move the start." : ""}`);
+  if (clickable) plot.setAttribute("tabindex", "0");
+  else plot.removeAttribute("tabindex");
+}
+
+/** Gives every panel its pixels: the surface as large as fits at its own proportions, the curves what is left. */
+function arrange(stage) {
+  const { root, data, theme } = stage;
+  const planes = [...stage.panels.values()].filter((panel) => panel.plane);
+  const curves = [...stage.panels.values()].filter((panel) => !panel.plane);
+  if (root.clientWidth === 0) return; // in a tab that is not open: the observer calls again
+  stage.width = root.clientWidth;
+  const wide = stage.width >= WIDE && planes.length > 0 && curves.length > 0;
+  root.classList.toggle("oz-wide", wide);
+  const tallLegend = Math.max(0, stage.legend.offsetHeight - 3.5 * theme.size); // leaves the player on the first screen
+  const cap = Math.max(360, data.height ?? window.innerHeight * 0.65 - tallLegend);
+  const room = wide ? Math.floor(stage.width * 0.62) : stage.width;
+  const title = Math.ceil(theme.size * 1.9); // the line above every plot, as in stage.css
+  root.style.setProperty("--oz-title", `${title}px`);
+  let height = 0;
+  let width = 0;
+  for (const panel of planes) {
+    panel.size = planeSize(stage, panel, room, cap);
+    height += panel.size[1] + title;
+    width = Math.max(width, panel.size[0]);
+  }
+  const last = theme.size * 2.6; // the lowest curve also carries the labels of the step axis
+  const each = wide ? Math.max(150, (height - last) / curves.length) : Math.max(200, Math.min(280, stage.width * 0.4));
+  curves.forEach((panel, i) => {
+    panel.lowest = i === curves.length - 1;
+    panel.size = [wide ? stage.width - width - 20 : stage.width, Math.floor(each - title + (panel.lowest ? last : 0))];
+  });
+  for (const panel of stage.panels.values()) {
+    panel.plot.style.width = `${panel.size[0]}px`;
+    panel.plot.style.height = `${panel.size[1]}px`;
+  }
+}
+
+function planeSize(stage, panel, room, cap) {
+  const { margin, xaxis = {}, yaxis = {} } = planeLayout(stage, panel);
+  const { l, r, t, b } = panel.margin ?? margin;
+  if (!(xaxis.scaleanchor || yaxis.scaleanchor) || !xaxis.range || !yaxis.range) {
+    return [room, Math.round(Math.max(360, Math.min(cap, room * 0.85)))];
+  }
+  const proportion = Math.abs((xaxis.range[1] - xaxis.range[0]) / (yaxis.range[1] - yaxis.range[0]));
+  const ideal = (cap - t - b) * proportion + l + r;
+  if (ideal <= room) return [Math.round(Math.max(ideal, Math.min(room, 320))), Math.round(cap)];
+  return [room, Math.round(Math.max(360, (room - l - r) / proportion + t + b))];
+}
