@@ -2,11 +2,12 @@
 
 import streamlit as st
 
+from optviz.link import to_query
 from optviz.optimizers import OPTIMIZERS
 from optviz.surfaces import SURFACES
 from optviz.ui.desk import Desk
 from optviz.ui.frame import PAGES, frame
-from optviz.ui.presets import RAVINE, SADDLE
+from optviz.ui.presets import RAVINE, SADDLE, WORTH_A_LOOK
 from optviz.ui.race import stage_panel
 from optviz.ui.share import toolbar
 
@@ -36,5 +37,9 @@ with words:
     )
     for page in PAGES[1:]:
         st.page_link(page.path, label=f"**{page.title}:** {page.help}", icon=page.icon)
+    st.markdown("**Worth a look**")
+    for title, experiment in WORTH_A_LOOK.items():
+        link = to_query(experiment, RAVINE)
+        st.page_link("pages/descent.py", label=title, icon=":material/play_circle:", query_params=link)
 with picture:
     saddle()

@@ -19,14 +19,15 @@ TAIL_SHARE, TAIL_AT_LEAST = 0.1, 10
 FAR = 1000.0  # window diagonals from its centre: further out a run has left for good
 TURNING = -0.5  # mean cosine between one step and the next below which a run goes back and forth
 IMPROVEMENT = 0.01  # share of the remaining loss that a tail must win to count as progress
-STANDSTILL = 1e-4  # share of the window's diagonal
+STANDSTILL = 1e-4  # share of the window's diagonal that a tail must cover to count as motion
+NEAR = 1e-2  # share of the window's diagonal: nearer to a minimum than this, a short tail is an arrival, not a stall
 
 STATES = {
     "converged": "over the last tenth of the run the loss stays within the tolerance of the nearest minimum's",
     "oscillating": "over the last tenth of the run successive steps point back at each other (mean cosine below −0.5) "
     "and the loss falls by less than 1 % of what is left",
     "stalled": "over the last tenth of the run it covers less than a ten-thousandth of the window's diagonal, "
-    "and yet it is not at a minimum",
+    "and no minimum is within a hundredth of it",
     "moving": "none of the other rules: it is still on its way",
     "diverged": "its loss or position stopped being a finite number, or it is more than 1,000 windows away",
 }
@@ -86,4 +87,5 @@ def _state_of_tail(run: Trajectory, nearest: Minimum | None, diagonal: float, to
     progress = loss[0] - loss[-1] > IMPROVEMENT * abs(loss[0] - target)
     if turned.size and turned.mean() < TURNING and not progress:
         return "oscillating"
-    return "stalled" if lengths.sum() < STANDSTILL * diagonal else "moving"
+    arriving = nearest and math.dist((nearest.x, nearest.y), run.theta[-1]) < NEAR * diagonal
+    return "stalled" if lengths.sum() < STANDSTILL * diagonal and not arriving else "moving"

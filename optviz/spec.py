@@ -309,5 +309,5 @@ def number(value: float) -> str:
     if "e" in text:
         mantissa, exponent = text.split("e")
         digits = str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
-        text = f"{mantissa[:-1]}10{digits}" if mantissa in ("1", "-1") else f"{mantissa}·10{digits}"
+        text = f"{mantissa[:-1]}10{digits}" if mantissa in ("1", "-1") else f"{mantissa}×10{digits}"
     return text.replace("-", "−")

@@ -292,7 +292,7 @@ def test_declare_refuses_a_second_entry_of_the_same_name(catalogue):
         (1234.56, "1235"),
         (0.0001, "0.0001"),
         (1e-5, "10⁻⁵"),
-        (2.5e-10, "2.5·10⁻¹⁰"),
+        (2.5e-10, "2.5×10⁻¹⁰"),
         (-1e20, "−10²⁰"),
         (1e300, "10³⁰⁰"),
         (math.nan, "undefined"),

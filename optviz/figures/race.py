@@ -49,7 +49,8 @@ def race(
 def _loss_title(lowest: float | None) -> str:
     if not lowest:  # none at all, or exactly zero
         return "Loss f"
-    return f"Loss above the minimum, f − ({number(lowest)})"
+    sign = "+" if lowest < 0 else "−"
+    return f"Loss above the minimum, f {sign} {number(abs(lowest))}"
 
 
 def _curve(name: str, title: str, alt: str, log: bool = True) -> dict[str, Any]:
@@ -95,7 +96,7 @@ def _plane(experiment: Experiment, minima: Sequence[Any], lowest: float | None) 
         "coloraxis": "coloraxis",
         "autocontour": False,
         "contours": {"coloring": "fill", **levels},
-        "line": {"width": 0.6},
+        "line": {"width": 0.7, "color": "rgba(100, 116, 135, 0.6)"},
         "hovertemplate": f"x %{{x:.3f}}<br>y %{{y:.3f}}<br>{unit} %{{z:.3g}}<extra></extra>",
     }
     layout = {
@@ -143,7 +144,7 @@ def _heights(loss: np.ndarray, lowest: float | None, log: bool) -> tuple[np.ndar
     # A grid point that hits the minimum has no logarithm; it takes the colour of the lowest one that has.
     height = np.log10(np.where(above > 0, above, above[above > 0].min()))
     # The floor of a ravine is narrower than a grid cell: contours there would show the grid, not the surface.
-    levels = _levels(height, lowest_share=0.02)
+    levels = _levels(height, lowest_share=0.04)
     ticks = np.arange(np.ceil(levels["start"]), np.floor(levels["end"]) + 1)
     bar = {
         "title": {"text": "f − min f" if lowest else "f"},

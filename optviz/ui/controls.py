@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from optviz.spec import Param, Value
+from optviz.spec import Param, Value, number
 
 
 def control(param: Param, value: Value, key: str, on_change: Callable[[], None], *, exact: bool = False) -> None:
@@ -31,7 +31,7 @@ def control(param: Param, value: Value, key: str, on_change: Callable[[], None],
             if value not in stops:  # beyond the slider or between its stops, by link or by typing: it is shown as it is
                 stops = tuple(sorted({*stops, value}))
             _show(key, value)
-            st.select_slider(label, stops, format_func=param.write, **common)
+            st.select_slider(label, stops, format_func=number if param.kind == "real" else param.write, **common)
 
 
 def _show(key: str, value: Value) -> None:

@@ -40,6 +40,7 @@ class Desk:
     def reset(self) -> None:
         """Back to what an empty address means."""
         self.put(self.default)
+        st.session_state[self.key("messages")] = []
 
     def open(self, arrived: bool) -> None:
         """Read the address, in a full run. A visitor who has `arrived` from another page without an address of their

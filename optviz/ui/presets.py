@@ -1,4 +1,4 @@
-"""What the pages open with."""
+"""What the pages open with, and a few experiments worth a link."""
 
 from optviz.experiment import Experiment, Pick, Racer
 
@@ -22,3 +22,32 @@ SADDLE = Experiment(
         Racer(Pick("adam", {"lr": 0.05})),
     ),
 )
+WORTH_A_LOOK = {
+    "Zig-zag in a narrow valley, and how momentum damps it": Experiment(
+        Pick("valley", {"kappa": 50.0}),
+        start=(-1.8, 0.6),
+        steps=150,
+        racers=(
+            Racer(Pick("sgd", {"lr": 0.038})),
+            Racer(Pick("momentum", {"lr": 0.038, "momentum": 0.6})),
+        ),
+    ),
+    "One start, four minima: who ends where?": Experiment(
+        Pick("himmelblau"),
+        racers=(
+            Racer(Pick("sgd", {"lr": 0.01})),
+            Racer(Pick("momentum", {"lr": 0.01})),
+            Racer(Pick("adam", {"lr": 0.3})),
+            Racer(Pick("newton")),
+        ),
+    ),
+    "A rate too large: divergence, step by step": Experiment(
+        Pick("valley"),
+        start=(-1.8, 0.01),
+        steps=60,
+        racers=(
+            Racer(Pick("sgd", {"lr": 0.075})),
+            Racer(Pick("sgd", {"lr": 0.085})),
+        ),
+    ),
+}

@@ -1,8 +1,8 @@
 """The stage: optimizers race over a surface, in the browser, at the display's rate.
 
 Python computes whole runs and sends them once; everything that moves afterwards (playing, scrubbing, zooming, hiding
-a racer) happens in the scripts beside this file, without a round trip. The only message that comes back is a click on the
-surface, which asks for a new start. The shape of `data` is written down at the top of `main.js`.
+a racer) happens in the scripts beside this file, without a round trip. The only message that comes back is a click on
+the surface, which asks for a new start. The shape of `data` is written down at the top of `main.js`.
 """
 
 import functools

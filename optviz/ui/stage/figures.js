@@ -164,22 +164,36 @@ function tickText(value) {
   return `${digit === 1 ? "" : `${digit}×`}10${superscript(power)}`;
 }
 
-/** The y range of a curve panel: all finite values of the visible racers, on a log axis all positive ones. */
+/**
+ * The y range of a curve panel: all finite values of the visible racers, on a log axis all positive ones. A run that
+ * diverges would flatten all others: only its beginning counts, and its line leaves the panel.
+ */
 function dataRange(stage, { spec }) {
-  let low = Infinity;
-  let high = -Infinity;
-  for (const racer of visible(stage)) {
-    const values = racer.series[spec.y] ?? [];
-    const end = seriesEnd(racer, values.length);
-    for (let i = 0; i < end; i++) {
-      const value = values[i];
-      if (!Number.isFinite(value) || (spec.log && value <= 0)) continue;
-      if (value < low) low = value;
-      if (value > high) high = value;
-    }
-  }
+  const racers = visible(stage);
+  const steady = racers.filter((racer) => !racer.diverged);
+  const range = spanOf(steady.length ? steady : racers, spec);
+  for (const racer of steady.length ? racers.filter((racer) => racer.diverged) : []) range.take(racer.series[spec.y]?.[0]);
+  const { low, high } = range;
   if (low > high) return spec.log ? [-1, 1] : [0, 1];
   return spec.log ? logRange(Math.log10(low), Math.log10(high)) : linearRange(low, high);
+}
+
+function spanOf(racers, spec) {
+  const span = {
+    low: Infinity,
+    high: -Infinity,
+    take(value) {
+      if (!Number.isFinite(value) || (spec.log && value <= 0)) return;
+      if (value < span.low) span.low = value;
+      if (value > span.high) span.high = value;
+    },
+  };
+  for (const racer of racers) {
+    const values = racer.series[spec.y] ?? [];
+    const end = seriesEnd(racer, values.length);
+    for (let i = 0; i < end; i++) span.take(values[i]);
+  }
+  return span;
 }
 
 /** Rounded outwards, so that the axes stand still while a slider moves the data a little (and Plotly has a rest). */
