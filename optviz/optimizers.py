@@ -51,87 +51,28 @@ OPTIMIZERS: Catalogue[Optimizer] = Catalogue(
 )
 optimizer = OPTIMIZERS.declare
 
-LR = Param(
-    "lr",
-    "η",
-    1e-3,
-    1e-5,
-    1.0,
-    log=True,
-    domain="[0, inf)",
-    title="learning rate",
-    help="How far each step goes. Too small crawls, too large swings or diverges.",
-)
-MOMENTUM = Param(
-    "momentum",
-    "ρ",
-    0.9,
-    0.0,
-    0.99,
-    domain="[0, 1]",
-    help="How much of the previous velocity is kept: 0 forgets at once, 0.9 remembers about ten steps.",
-)
-DAMPENING = Param(
-    "dampening",
-    "τ",
-    0.0,
-    0.0,
-    1.0,
-    domain="[0, 1]",
-    help="Only a share 1 − τ of each new gradient goes into the velocity.",
-)
-BETA1 = Param(
-    "beta1",
-    "β₁",
-    0.9,
-    0.0,
-    0.999,
-    domain="[0, 1)",
-    title="beta 1",
-    help="Memory of the averaged gradient (first moment): 0.9 averages about ten steps.",
-)
-BETA2 = Param(
-    "beta2",
-    "β₂",
-    0.999,
-    0.0,
-    0.9999,
-    domain="[0, 1)",
-    title="beta 2",
-    help="Memory of the averaged squared gradient (second moment): 0.999 averages about a thousand steps.",
-)
-EPS = Param(
-    "eps",
-    "ε",
-    1e-8,
-    1e-12,
-    1e-1,
-    log=True,
-    domain="[0, inf)",
-    title="epsilon",
-    help="A small number that keeps the division finite; a large one turns the rule back into plain descent.",
-)
-EPS_IN_SQRT = Param(
-    "eps_in_sqrt",
-    "",
-    False,
-    title="epsilon under the root",
-    help="Adds ε under the square root, as optax does by default, instead of outside it, as PyTorch does.",
-)
-AMSGRAD = Param(
-    "amsgrad",
-    "",
-    False,
-    title="AMSGrad",
-    help="Divides by the largest second moment seen so far, so that the effective step can never grow again.",
-)
-LINE_SEARCH = Param(
-    "line_search",
-    "",
-    False,
-    static=True,
-    help="Halves the step until the loss falls enough (Armijo's rule). Goes along −∇f where the model points uphill.",
-)
+# The hyperparameters that several rules share, as a table: name, symbol, default, and the slider's range.
+# fmt: off
+LR = Param("lr", "η", 1e-3, 1e-5, 1.0, log=True, domain="[0, inf)", title="learning rate",
+           help="How far each step goes. Too small crawls, too large swings or diverges.")
+MOMENTUM = Param("momentum", "ρ", 0.9, 0.0, 0.99, domain="[0, 1]",
+                 help="How much of the previous velocity is kept: 0 forgets at once, 0.9 remembers about ten steps.")
+DAMPENING = Param("dampening", "τ", 0.0, 0.0, 1.0, domain="[0, 1]",
+                  help="Only a share 1 − τ of each new gradient goes into the velocity.")
+BETA1 = Param("beta1", "β₁", 0.9, 0.0, 0.999, domain="[0, 1)", title="beta 1",
+              help="Memory of the averaged gradient (first moment): 0.9 averages about ten steps.")
+BETA2 = Param("beta2", "β₂", 0.999, 0.0, 0.9999, domain="[0, 1)", title="beta 2",
+              help="Memory of the averaged squared gradient (second moment): 0.999 averages about a thousand steps.")
+EPS = Param("eps", "ε", 1e-8, 1e-12, 1e-1, log=True, domain="[0, inf)", title="epsilon",
+            help="A small number that keeps the division finite; a large one makes the rule plain descent again.")
+EPS_IN_SQRT = Param("eps_in_sqrt", "", False, title="epsilon under the root",
+                    help="Adds ε under the square root, as optax does by default, instead of outside, as PyTorch does.")
+AMSGRAD = Param("amsgrad", "", False, title="AMSGrad",
+                help="Divides by the largest second moment so far, so that the effective step can never grow again.")
+LINE_SEARCH = Param("line_search", "", False, static=True,
+                    help="Halves the step until the loss falls enough (Armijo's rule). "
+                    "Goes along −∇f where the model points uphill.")
+# fmt: on
 
 
 @optimizer(
