@@ -12,7 +12,7 @@ import gc
 import sys
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -128,14 +128,47 @@ def descend(
     return jax.tree.map(lambda *parts: np.concatenate(parts), *records)._replace(state=state)
 
 
-def _piece(problem: Problem, rule: Rule, steps: int, horizon: int, state: State | None) -> Trajectory:
+def sweep(
+    problem: Problem, rule: Rule, steps: int, name: str, values: Sequence[float]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The same run for many values of one hyperparameter, by one call of one program.
+
+    Returns θ (k, steps + 1, n), the loss (k, steps + 1) and the gradients (k, steps, n) for k values.
+    """
+    traced = [param.name for param in rule.optimizer.params if not param.static]
+    hypers = np.repeat(rule.hyper.traced[None], len(values), axis=0)
+    hypers[:, traced.index(name)] = values
     length = next(length for length in LENGTHS if length >= steps)
-    program = _program(problem, rule, length, fresh=state is None)
-    first = 0 if state is None else state.t
+
+    def build() -> Callable:
+        run = _build(problem, rule, length, fresh=True)
+
+        def lean(hyper, values, carried, first, key):
+            thetas, losses, (grads, *_) = run(
+                {**values, "rule": {**values["rule"], "hyper": hyper}}, carried, first, key
+            )
+            return thetas, losses, grads
+
+        return jax.vmap(lean, in_axes=(0, None, None, None, None))
+
+    program = _program((problem.key, rule.key, length, "sweep"), build)
+    thetas, losses, grads = map(np.asarray, program(hypers, *_arguments(problem, rule, steps, None)))
+    return thetas[:, : steps + 1], losses[:, : steps + 1], grads[:, :steps]
+
+
+def _arguments(problem: Problem, rule: Rule, horizon: int, state: State | None) -> tuple:
+    """What a program is called with: values, what is carried from step to step, the first step, the random key."""
     values = {"problem": problem.values, "rule": rule.values, "horizon": np.float64(horizon)}
     carried = (problem.theta0, None, None) if state is None else (state.theta, state.slots, state.memory)
-    key = np.array([0, problem.seed], dtype=np.uint32)
-    theta, loss, records = jax.tree.map(np.asarray, program(values, carried, np.int64(first), key))
+    return values, carried, np.int64(0 if state is None else state.t), np.array([0, problem.seed], dtype=np.uint32)
+
+
+def _piece(problem: Problem, rule: Rule, steps: int, horizon: int, state: State | None) -> Trajectory:
+    length = next(length for length in LENGTHS if length >= steps)
+    fresh = state is None
+    program = _program((problem.key, rule.key, length, fresh), lambda: _build(problem, rule, length, fresh))
+    first = 0 if state is None else state.t
+    theta, loss, records = jax.tree.map(np.asarray, program(*_arguments(problem, rule, horizon, state)))
     grad, step, lr, slots, memory, scheduled = jax.tree.map(lambda record: record[:steps], records)
     last = jax.tree.map(lambda record: record[-1], (slots, memory))
     return Trajectory(
@@ -198,16 +231,15 @@ _programs: OrderedDict[Hashable, Callable] = OrderedDict()
 _lock = threading.Lock()
 
 
-def _program(problem: Problem, rule: Rule, length: int, fresh: bool) -> Callable:
-    """The compiled loop, from a small store of the recently used ones.
+def _program(key: Hashable, build: Callable[[], Callable]) -> Callable:
+    """The compiled form of what `build` gives, from a small store of the recently used ones.
 
     A compiled program holds about 2 MB, which the C library keeps for itself even after JAX has let go: the store
     forgets the program unused for longest and hands the memory back to the system.
     """
-    key = (problem.key, rule.key, length, fresh)
     with _lock:
         if key not in _programs:
-            _programs[key] = jax.jit(_build(problem, rule, length, fresh))
+            _programs[key] = jax.jit(build())
         _programs.move_to_end(key)
         forgotten = _programs.popitem(last=False)[1] if len(_programs) > COMPILED_AT_MOST else None
         program = _programs[key]

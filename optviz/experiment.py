@@ -7,6 +7,7 @@ Defaults are left out of it, so that two experiments that mean the same are equa
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -14,10 +15,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from optviz.descent import Rule, Trajectory, descend, rule
+from optviz.descent import Rule, Trajectory, descend, rule, sweep
 from optviz.doctor import Outcome, outcome
 from optviz.optimizers import OPTIMIZERS, Optimizer
-from optviz.problems import from_surface
+from optviz.problems import Problem, from_surface
 from optviz.schedules import SCHEDULES
 from optviz.spec import Entry, Param, Value
 from optviz.surfaces import SURFACES, Surface
@@ -25,6 +26,7 @@ from optviz.tuning import tuned_lr
 
 RACERS_AT_MOST = 8
 PINS_AT_MOST = 8
+FAMILY_AT_MOST, POINTS_AT_MOST = 64, 200  # with four series in float32 a quarter of a megabyte
 
 STEPS = Param("steps", "T", 500, 10, 5000, log=True, domain="[1, 5000]", help="How many steps every racer takes.")
 NOISE = Param(
@@ -223,13 +225,43 @@ def _one(experiment: Experiment, racer: Racer, label: str, ghost: bool = False) 
 
 
 @lru_cache(maxsize=64)
-def _descend(racer: Racer, surface: Pick, start: tuple[float, float], steps: int, *chance: Any) -> Trajectory:
+def _descend(racer: Racer, *conditions: Any) -> Trajectory:
     """Cached, so that moving one racer's slider leaves the others' runs as they are."""
-    noise, l2, seed = chance
-    problem = from_surface(
+    return descend(_problem(*conditions), racer.rule, conditions[2])
+
+
+def _problem(surface: Pick, start: tuple[float, float], steps: int, noise: float, l2: float, seed: int) -> Problem:
+    return from_surface(
         SURFACES[surface.key], start, surface_values=dict(surface.values), noise=noise, l2=l2, seed=seed
     )
-    return descend(problem, racer.rule, steps)
+
+
+class Family(NamedTuple):
+    """One racer's run for many values of one hyperparameter, every few steps: what a drag shows before it ends."""
+
+    values: tuple[float, ...]  # k of them
+    every: int  # point i is step i · every; the last one is the last step
+    theta: np.ndarray  # (k, points, 2)
+    loss: np.ndarray  # (k, points)
+    gradient: np.ndarray  # (k, points), the norm
+
+
+def drag_values(racer: Racer, name: str) -> tuple[float, ...]:
+    """The values that a drag runs through: at most 64 of the slider's stops, the present value among them."""
+    stops = [float(stop) for stop in racer.entry.param[name].stops()]
+    return tuple(sorted({*stops[:: math.ceil(len(stops) / (FAMILY_AT_MOST - 1))], float(racer.values[name])}))
+
+
+@lru_cache(maxsize=8)
+def family(racer: Racer, name: str, conditions: tuple) -> Family:
+    """The family of runs over one hyperparameter, bounded in members and in points so that it can be sent."""
+    values, steps = drag_values(racer, name), conditions[2]
+    theta, loss, grad = sweep(_problem(*conditions), racer.rule, steps, name, values)
+    every = math.ceil(steps / POINTS_AT_MOST)
+    kept = np.unique([*range(0, steps, every), steps])
+    with np.errstate(over="ignore", invalid="ignore"):
+        gradient = np.linalg.norm(grad, axis=2)[:, np.minimum(kept, steps - 1)]
+    return Family(values, every, theta[:, kept], loss[:, kept], gradient)
 
 
 def labels(racers: Iterable[Racer]) -> list[str]:

@@ -15,6 +15,7 @@ from optviz.experiment import PINS_AT_MOST, RACERS_AT_MOST, SETTINGS, Experiment
 from optviz.link import to_query
 from optviz.optimizers import OPTIMIZERS
 from optviz.schedules import SCHEDULES
+from optviz.spec import Param
 from optviz.surfaces import SURFACES
 from optviz.ui.frame import PAGES
 from optviz.ui.presets import RAVINE
@@ -74,6 +75,19 @@ def widgets(at: AppTest) -> list[Widget]:
     return [node for node in at.main if isinstance(node, Widget)]
 
 
+def declared(at: AppTest) -> dict[str, Param]:
+    """The parameter behind each widget key, for the whole experiment and schedules of lr."""
+    now = experiment(at)
+    found = {f"descent-{name}": param for name, param in SETTINGS.items()}
+    found |= {f"descent-{now.surface.key}-{name}": param for name, param in now.entry.param.items()}
+    for index, racer in enumerate(now.racers):
+        prefix = f"descent-{index}-{racer.optimizer.key}"
+        schedule = dict(racer.schedules).get("lr", Pick("constant")).key
+        found |= {f"{prefix}-{name}": param for name, param in racer.entry.param.items()}
+        found |= {f"{prefix}-lr-{schedule}-{name}": param for name, param in SCHEDULES[schedule].param.items()}
+    return found
+
+
 def drawn(at: AppTest) -> dict:
     """The record that the stage was given."""
     stages = [node.proto for node in at.get("bidi_component") if node.proto.component_name.endswith("optviz_stage")]
@@ -117,38 +131,23 @@ def test_the_home_page_promises_what_there_is(session):
     assert f"{len(SURFACES)} surfaces" in text
 
 
-@pytest.mark.parametrize("key", SURFACES)
-def test_every_surface_is_shown(descent, key):
-    open_experiment(descent, replace(BOWL, surface=Pick(key), start=SURFACES[key].starts[0]))
-    assert descent.selectbox(key="descent-surface").value == key
-    assert len(drawn(descent)["racers"]) == 1
-    assert {f"descent-{key}-{param.name}" for param in SURFACES[key].params} <= {w.key for w in widgets(descent)}
+def rounds() -> Iterator[tuple[str, str, str]]:
+    """Every surface, every optimizer and every schedule at least once, in as few runs as there are of the most."""
+    catalogues = [list(SURFACES), list(OPTIMIZERS), list(SCHEDULES)]
+    for i in range(max(map(len, catalogues))):
+        surface, optimizer, schedule = (keys[i % len(keys)] for keys in catalogues)
+        yield surface, optimizer, schedule
 
 
-@pytest.mark.parametrize("first", range(0, len(OPTIMIZERS), RACERS_AT_MOST))
-def test_every_optimizer_races_and_has_its_controls(descent, first):
-    keys = list(OPTIMIZERS)[first : first + RACERS_AT_MOST]
-    open_experiment(descent, replace(BOWL, racers=tuple(Racer(Pick(key)) for key in keys)))
-    assert [racer["label"] for racer in drawn(descent)["racers"]] == [OPTIMIZERS[key].title for key in keys]
-    for index, key in enumerate(keys):
-        descent.button_group(key="descent-racers").set_value(index).run()
-        assert not descent.exception
-        assert {f"descent-{index}-{key}-{param.name}" for param in OPTIMIZERS[key].params} <= {
-            widget.key for widget in widgets(descent)
-        }
-        assert OPTIMIZERS[key].formula in [element.value.strip("$\n") for element in descent.latex]
-
-
-@pytest.mark.parametrize("key", [key for key in SCHEDULES if key != "constant"])
-def test_every_schedule_can_be_chosen(descent, key):
-    open_experiment(descent, BOWL)
-    descent.selectbox(key="descent-0-sgd-lr-by").set_value(key).run()
-    assert dict(experiment(descent).racers[0].schedules) == {"lr": Pick(key)}
-    assert {f"descent-0-sgd-lr-{key}-{param.name}" for param in SCHEDULES[key].params} <= {
-        widget.key for widget in widgets(descent)
-    }
-    descent.selectbox(key="descent-0-sgd-lr-by").set_value("constant").run()
-    assert experiment(descent) == BOWL
+@pytest.mark.parametrize(("surface", "optimizer", "schedule"), list(rounds()))
+def test_everything_there_is_can_be_shown_and_has_its_controls(descent, surface, optimizer, schedule):
+    racer = Racer(Pick(optimizer), {"lr": Pick(schedule)})
+    open_experiment(descent, Experiment(Pick(surface), (racer,), steps=50))
+    assert [one["label"] for one in drawn(descent)["racers"]] == [OPTIMIZERS[optimizer].title]
+    assert descent.selectbox(key="descent-surface").value == surface
+    assert descent.selectbox(key=f"descent-0-{optimizer}-lr-by").value == schedule
+    assert set(declared(descent)) <= {widget.key for widget in widgets(descent)}
+    assert OPTIMIZERS[optimizer].formula in [element.value.strip("$\n") for element in descent.latex]
 
 
 # Controls --------------------------------------------------------------------------------------------------------------
@@ -158,16 +157,15 @@ def test_every_slider_moves_the_experiment_and_the_address(descent):
     """And comes to rest where it was put: nothing in the page pushes it back."""
     for key in [slider.key for slider in descent.select_slider]:
         before = experiment(descent)
-        slider = descent.select_slider(key=key)
-        here = slider.options.index(slider.format_func(slider.value))
-        there = slider.options[here - 1 if here else here + 1]
-        slider.set_value(float(there)).run()
+        stops = declared(descent)[key].stops()
+        here = stops.index(descent.select_slider(key=key).value)
+        there = stops[here - 1 if here else here + 1]
+        descent.select_slider(key=key).set_value(there).run()
         assert not descent.exception, key
         if not key.endswith(("-warmup", "-warmup_start")):  # a steady schedule is none until it warms up
             assert experiment(descent) != before, key
         assert address(descent) == to_query(experiment(descent), RAVINE), key
-        slider = descent.select_slider(key=key)
-        assert slider.format_func(slider.value) == there, key
+        assert descent.select_slider(key=key).value == there, key
 
 
 @pytest.mark.parametrize("name", SETTINGS)
@@ -195,10 +193,20 @@ def test_a_choice_and_a_start_can_be_set(descent):
 
 
 def test_choosing_a_surface_starts_where_it_begins(descent):
+    open_experiment(descent, BOWL)
     descent.number_input(key="descent-start-x").set_value(0.5).run()
     descent.selectbox(key="descent-surface").set_value("himmelblau").run()
-    assert experiment(descent) == RAVINE.on(Pick("himmelblau"))
+    assert experiment(descent) == BOWL.on(Pick("himmelblau"))
     assert descent.number_input(key="descent-start-x").value == SURFACES["himmelblau"].starts[0][0]
+
+
+def test_a_schedule_can_be_chosen_and_left_again(descent):
+    open_experiment(descent, BOWL)
+    descent.selectbox(key="descent-0-sgd-lr-by").set_value("linear").run()
+    descent.select_slider(key="descent-0-sgd-lr-linear-warmup").set_value(10).run()
+    assert dict(experiment(descent).racers[0].schedules) == {"lr": Pick("linear", {"warmup": 10})}
+    descent.selectbox(key="descent-0-sgd-lr-by").set_value("constant").run()
+    assert experiment(descent) == BOWL
 
 
 def test_a_schedule_on_another_hyperparameter(descent):
@@ -257,7 +265,7 @@ def test_pin_and_unpin(descent):
 
 
 def test_a_pin_of_another_surface_is_mentioned(descent):
-    open_experiment(descent, RAVINE.pinned(0).on(Pick("sphere")))
+    open_experiment(descent, BOWL.pinned(0).on(Pick("himmelblau")))
     assert any("on another surface" in caption.value for caption in descent.caption)
     assert not any(racer["ghost"] for racer in drawn(descent)["racers"])
 
@@ -316,11 +324,11 @@ def test_no_slider_and_no_toggle_compiles_anything(descent, compilations):
                 continue  # what all racers share was moved with the first
             if "-constant-warmup" in str(slider.key):
                 continue
-            low, high = slider.options[0], slider.options[-1]
-            for text in ("10", "400") if slider.key == "descent-steps" else (high, low):
-                descent.select_slider(key=slider.key).set_value(float(text)).run()
+            low, *_, high = declared(descent)[str(slider.key)].stops()
+            for value in (10, 400) if slider.key == "descent-steps" else (high, low):
+                descent.select_slider(key=slider.key).set_value(value).run()
                 assert not descent.exception
-                assert compilations() == before, f"{slider.key} to {text}"
+                assert compilations() == before, f"{slider.key} to {value}"
                 moved += 1
         for toggle in list(descent.toggle):
             if toggle.key != "descent-exact":

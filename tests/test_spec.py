@@ -149,6 +149,16 @@ def test_every_parameter_is_ready_for_a_control(param):
         assert not param.log or param.low > 0  # a logarithmic slider cannot start at zero
 
 
+@pytest.mark.parametrize("param", PARAMS)
+def test_a_slider_stops_at_values_that_are_allowed_and_look_different(param):
+    if param.kind in ("real", "whole"):
+        stops = param.stops()
+        assert param.default in stops
+        assert list(stops) == sorted(set(stops))
+        assert all(param.check(stop) == stop for stop in stops)
+        assert len({number(stop) for stop in stops}) == len(stops) >= 10
+
+
 def test_label_is_plain_words_and_the_symbol():
     assert Param("lr", "η", 0.1, title="learning rate").label == "Learning rate η"
     assert Param("weight_decay", "", 0.1).label == "Weight decay"

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from optviz.experiment import Experiment, Run
+from optviz.descent import schedulable
+from optviz.experiment import Experiment, Racer, Run, drag_values, family
 from optviz.figures import theme
 from optviz.landscape import over_window
 from optviz.spec import number
@@ -24,11 +25,13 @@ def race(
     autoplay: bool = False,
     loop: bool = False,
     compact: bool = False,
+    drag: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Everything the stage needs to show an experiment. `compact` leaves the curves out."""
+    """Everything the stage needs to show an experiment. `compact` leaves the curves out; `drag` is what `dragging`
+    made."""
     surface = experiment.entry
     minima = surface.minima_at(experiment.surface_values)
-    lowest = min((m.value for m in minima), default=None)
+    lowest = _lowest(experiment)
     curves = [
         _curve("loss", _loss_title(lowest), "Loss of every racer against the step", log=lowest is not None),
         _curve("gradient", "Gradient norm ‖∇f‖", "Length of the gradient that every racer used, against the step"),
@@ -43,7 +46,48 @@ def race(
         "autoplay": autoplay,
         "loop": loop,
         "compact": compact,
+        "drag": drag,
     }
+
+
+def dragging(experiment: Experiment, index: int, name: str, with_family: bool) -> dict[str, Any]:
+    """What the stage's own slider may drag: one hyperparameter of racer `index`, with the family of its runs if wanted.
+
+    `id` names everything that the family depends on, and not the value at which the slider stands: a family that the
+    browser has stays good while the hand comes and goes.
+    """
+    racer = experiment.racers[index]
+    values = drag_values(racer, name)
+    same = racer.but(**{name: racer.entry.defaults[name]})
+    return {
+        "racer": index,
+        "name": name,
+        "label": racer.entry.param[name].label,
+        "choices": [{"name": other, "label": racer.entry.param[other].label} for other in schedulable(racer.entry)],
+        "values": values,
+        "texts": [number(value) for value in values],
+        "at": values.index(racer.values[name]),
+        "steps": experiment.steps,
+        "id": f"{hash((same, name, values, experiment.conditions)):x}",
+        "family": _family(experiment, racer, name) if with_family else None,
+    }
+
+
+def _family(experiment: Experiment, racer: Racer, name: str) -> dict[str, Any]:
+    runs = family(racer, name, experiment.conditions)
+    lowest = _lowest(experiment)
+    series = {
+        "x": runs.theta[:, :, 0],
+        "y": runs.theta[:, :, 1],
+        "loss": runs.loss - (lowest or 0.0),
+        "gradient": runs.gradient,
+    }
+    return {"every": runs.every, "series": {key: theme.floats(values) for key, values in series.items()}}
+
+
+def _lowest(experiment: Experiment) -> float | None:
+    """f*, if the surface has a minimum."""
+    return next((m.value for m in experiment.entry.lowest_at(experiment.surface_values)), None)
 
 
 def _loss_title(lowest: float | None) -> str:

@@ -24,7 +24,7 @@ from optviz.experiment import (
     labels,
     run,
 )
-from optviz.figures.race import race
+from optviz.figures.race import dragging, race
 from optviz.figures.theme import style
 from optviz.optimizers import OPTIMIZERS
 from optviz.schedules import SCHEDULES
@@ -148,7 +148,7 @@ def racers_panel(desk: Desk) -> None:
             param,
             racer.values[param.name],
             f"{index}-{racer.optimizer.key}-{param.name}",
-            _racer_value(index, param),
+            _racer_value(index, param.name),
         )
     _schedule(desk, index, racer)
     st.toggle(
@@ -204,10 +204,15 @@ def _choose(desk: Desk, index: int) -> None:
     st.session_state[desk.key("chosen")] = index
 
 
+def _index(desk: Desk) -> int:
+    """Which racer is chosen; a racer that was removed hands over to the last one."""
+    return min(st.session_state.get(desk.key("chosen"), 0), len(desk.experiment.racers) - 1)
+
+
 def _chosen(desk: Desk) -> int:
     """Which racer the sliders belong to."""
     racers = desk.experiment.racers
-    index = min(st.session_state.get(desk.key("chosen"), 0), len(racers) - 1)
+    index = _index(desk)
     names, key = labels(racers), desk.key("racers")
     if st.session_state.get(key) != index:
         st.session_state[key] = index
@@ -228,9 +233,9 @@ def _chosen(desk: Desk) -> int:
     return index
 
 
-def _racer_value(index: int, param: Param) -> Callable[[Experiment, Any], Experiment]:
+def _racer_value(index: int, name: str) -> Callable[[Experiment, Any], Experiment]:
     def change(old: Experiment, value: Any) -> Experiment:
-        return old.with_racer(index, old.racers[index].but(**{param.name: value}))
+        return old.with_racer(index, old.racers[index].but(**{name: value}))
 
     return change
 
@@ -299,7 +304,11 @@ def _button(
 
 
 def stage_panel(desk: Desk, **options: bool) -> list[Run]:
-    """The race itself, on the stage, which a click gives another start. Returns the runs. `options` go to `race`."""
+    """The race itself, on the stage. Returns the runs. `options` go to `race`.
+
+    A click on the surface moves the start, and the stage's own slider drags a hyperparameter of the chosen racer: it
+    asks for the family of runs when the pointer comes near, and sends a value when it is let go.
+    """
     runs = run(desk.experiment)
     key = desk.key("stage")
 
@@ -307,8 +316,28 @@ def stage_panel(desk: Desk, **options: bool) -> list[Run]:
         point = st.session_state[key].start
         return replace(old, start=(point["x"], point["y"]))
 
-    stage(race(desk.experiment, runs, autoplay=True, **options), key=key, on_start=desk.callback(clicked))
+    def near() -> None:
+        st.session_state[desk.key("drag")] = st.session_state[key].drag["name"]
+        st.session_state[desk.key("wants-family")] = True
+
+    def dropped(old: Experiment, _: object) -> Experiment:
+        drop = st.session_state[key].drop
+        return _racer_value(_index(desk), drop["name"])(old, drop["value"])
+
+    data = race(desk.experiment, runs, autoplay=True, drag=_drag(desk), **options)
+    stage(data, key=key, start=desk.callback(clicked), drag=near, drop=desk.callback(dropped))
     return runs
+
+
+def _drag(desk: Desk) -> dict[str, Any] | None:
+    """What can be dragged on the stage: lr of the chosen racer, unless the visitor chose another hyperparameter."""
+    wanted = st.session_state.pop(desk.key("wants-family"), False)  # sent once: the browser keeps it
+    if not desk.experiment.racers:
+        return None
+    index = _index(desk)
+    names = schedulable(desk.experiment.racers[index].entry)
+    name = st.session_state.get(desk.key("drag"), names[0])
+    return dragging(desk.experiment, index, name if name in names else names[0], with_family=wanted)
 
 
 def table(runs: Sequence[Run], tolerance: float) -> None:

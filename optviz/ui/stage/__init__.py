@@ -1,8 +1,9 @@
 """The stage: optimizers race over a surface, in the browser, at the display's rate.
 
 Python computes whole runs and sends them once; everything that moves afterwards (playing, scrubbing, zooming, hiding
-a racer) happens in the scripts beside this file, without a round trip. The only message that comes back is a click on
-the surface, which asks for a new start. The shape of `data` is written down at the top of `main.js`.
+a racer) happens in the scripts beside this file, without a round trip. What comes back is a click on the
+surface, which asks for a new start, and the drag of the slider below it. The shape of `data` is written down at the
+top of `main.js`.
 """
 
 import functools
@@ -16,7 +17,7 @@ from streamlit.components.v2 import component
 _HERE = Path(__file__).parent
 
 # In this order they read as one: each has one idea, none needs a bundler, and functions find each other anyway.
-_SCRIPTS = ("main", "library", "panels", "figures", "pixels", "ink", "marks", "legend", "player", "pointer")
+_SCRIPTS = ("main", "library", "panels", "figures", "pixels", "ink", "marks", "legend", "player", "drag", "pointer")
 
 # CSS and JavaScript go in as text (file-backed assets would need a packaged install), and into the page itself rather
 # than a shadow root, inside which Plotly finds neither its pointer nor its style sheet. Registered once, at import.
@@ -41,22 +42,15 @@ def plotly_sources() -> list[str]:
     return [*(f"static/js/{chunk.name}" for chunk in chunks), "app/static/plotly.min.js"]
 
 
-def stage(
-    data: dict[str, Any],
-    *,
-    key: str,
-    on_start: Callable[[], None] | None = None,
-    height: int | None = None,
-) -> Any:
-    """Show `data`; the result's `start` is `{"x": …, "y": …}` in the one run that follows a click, else None.
-
-    `on_start` runs before that script run and finds the same point in `st.session_state[key].start`. `height` caps the
-    surface's height in CSS pixels; by default it follows the window's.
-    """
-    return _STAGE(
+def stage(data: dict[str, Any], *, key: str, **on: Callable[[], None]) -> None:
+    """Show `data`. `start`, `drag` and `drop` are called when the visitor clicks the surface, is about to drag, and
+    lets go; what they are about is in `st.session_state[key]` under the same name, as `main.js` describes it."""
+    _STAGE(
         key=key,
-        data={**data, "height": height, "plotly": plotly_sources()},
-        on_start_change=on_start or _nothing,
+        data={**data, "plotly": plotly_sources()},
+        on_start_change=on.get("start", _nothing),
+        on_drag_change=on.get("drag", _nothing),
+        on_drop_change=on.get("drop", _nothing),
     )
 
 

@@ -15,8 +15,11 @@
  *     panels: [{ name, kind: "plane" | "curve", x, y: names of series, title, alt, log, click,
  *                figure: { data, layout }, marks: [{ x, y, kind: "minimum" | "saddle" | "start", label }] }],
  *     racers: [{ label, color, dash, marker, ghost, stop, state, series: { name: base64 of little-endian float32 } }],
- *     scales: { light, dark } }
- * and gets back one trigger, `start` = { x, y }: the point of the surface that was clicked.
+ *     scales: { light, dark },
+ *     drag: null | { racer, name, label, choices: [{ name, label }], values, texts, at, steps, id,
+ *                    family: null | { every, series: { name: base64 of float32, member after member } } } }
+ * and gets back three triggers: `start` = { x, y }, the point of the surface that was clicked; `drag` = { name } asks for
+ * the family of runs over that hyperparameter; `drop` = { name, value } is where the hand let it go.
  */
 
 const SPEEDS = [5, 15, 30, 60, 120, 250, 500, 1000];
@@ -43,7 +46,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
     stage = createStage(parentElement);
     stages.set(parentElement, stage);
   }
-  stage.send = (point) => setTriggerValue("start", point);
+  stage.send = setTriggerValue;
   if (data) receive(stage, data);
   // Streamlit also calls the cleanup of a call that a newer one overtook; only an element that left the page is gone.
   return () => setTimeout(() => parentElement.isConnected || destroy(stage));
@@ -83,8 +86,9 @@ function createStage(parent) {
     note: element("p", "oz-note", { role: "alert" }),
   };
   stage.player = createPlayer(stage);
+  stage.drag = createDrag(stage);
   stage.board.append(stage.planes, stage.curves);
-  root.append(stage.legend, stage.note, stage.board, stage.player.bar);
+  root.append(stage.legend, stage.note, stage.board, stage.player.bar, stage.drag.bar);
   root.addEventListener("keydown", (event) => onKey(stage, event));
   root.probe = () => probe(stage);
   stage.refit = () => {
@@ -121,6 +125,7 @@ function receive(stage, data) {
   syncLegend(stage);
   settlePending(stage);
   setSteps(stage, data.steps, first);
+  syncDrag(stage);
   arrange(stage);
   redraw(stage);
 }
@@ -179,6 +184,7 @@ function probe(stage) {
     steps: stage.steps,
     drawn: stage.drawn,
     view: Object.fromEntries(panels.map((panel) => [panel.spec.name, { x: panel.geo.x, y: panel.geo.y }])),
+    family: stage.family?.id ?? null,
     heads: Object.fromEntries(racing.map((trace) => [trace.racer.label, head(trace)])),
     pixel,
   };

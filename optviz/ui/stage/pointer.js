@@ -52,7 +52,7 @@ function askStart(stage, panel, point, rest) {
   clearTimeout(stage.timers.forget);
   stage.timers.send = setTimeout(() => {
     stage.pending.sent = true;
-    stage.send({ x: stage.pending.x, y: stage.pending.y });
+    stage.send("start", { x: stage.pending.x, y: stage.pending.y });
     stage.timers.forget = setTimeout(() => forgetPending(stage), PENDING_START);
   }, rest);
   schedule(stage);

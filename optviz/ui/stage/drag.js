@@ -1,0 +1,95 @@
+// Drag, and the answer is there: a slider whose every value has been computed before the hand moves.
+//
+// When the pointer comes near, Python is asked for a *family*: this racer's run for each value of the slider. From then
+// on the picture follows the hand without a round trip. On release the value is sent, and the exact run takes over.
+
+function createDrag(stage) {
+  const bar = element("div", "oz-drag", { role: "group", "aria-label": "Drag and watch" });
+  const who = element("span", "oz-drag-who");
+  const which = element("select", "oz-speed", { "aria-label": "Which hyperparameter to drag" });
+  const slider = element("input", "oz-scrubber", { type: "range", min: 0, max: 0, step: 1 });
+  const value = element("output", "oz-drag-value");
+  bar.append(who, which, slider, value);
+  which.onchange = () => stage.send("drag", { name: which.value });
+  bar.onpointerenter = () => askFamily(stage);
+  bar.onfocusin = () => askFamily(stage);
+  slider.oninput = () => followHand(stage, Number(slider.value));
+  slider.onchange = () => letGo(stage);
+  return { bar, who, which, slider, value, at: null };
+}
+
+/** New data: what can be dragged, a family if one was asked for, and the hand's value if it is still down. */
+function syncDrag(stage) {
+  const { drag, data } = stage;
+  const offer = data.drag;
+  drag.bar.hidden = !offer;
+  if (!offer) return;
+  if (offer.family) stage.family = { id: offer.id, every: offer.family.every, series: decodeAll(offer.family.series) };
+  if (stage.family?.id !== offer.id) stage.family = null;
+  const choices = offer.choices.map(({ name, label }) => new Option(label, name, false, name === offer.name));
+  drag.which.replaceChildren(...choices);
+  drag.who.textContent = `${stage.racers[offer.racer].label}:`;
+  drag.slider.max = offer.values.length - 1;
+  drag.slider.setAttribute("aria-label", `Drag ${offer.label}`);
+  if (drag.at === null || drag.sent === offer.values[offer.at]) {
+    drag.at = drag.sent = null;
+    drag.slider.value = offer.at;
+  }
+  showDragged(stage);
+}
+
+const decodeAll = (series) => Object.fromEntries(Object.entries(series).map(([name, text]) => [name, decode(text)]));
+
+function askFamily(stage) {
+  const { id, name } = stage.data?.drag ?? {};
+  if (!id || stage.family?.id === id || stage.asked === id) return;
+  stage.asked = id;
+  stage.send("drag", { name });
+}
+
+function followHand(stage, index) {
+  if (stage.playing) pause(stage);
+  if (stage.drag.at === null) stage.at = stage.steps; // the whole run answers, not the moment that was on show
+  stage.drag.at = index;
+  askFamily(stage);
+  showDragged(stage);
+}
+
+/** Puts the family's member under the hand in the place of its racer. */
+function showDragged(stage) {
+  const { drag, family, data } = stage;
+  const offer = data.drag;
+  const index = drag.at ?? offer.at;
+  drag.value.textContent = offer.texts[index];
+  drag.slider.setAttribute("aria-valuetext", offer.texts[index]);
+  drag.slider.style.setProperty("--oz-done", `${(100 * index) / Math.max(1, offer.values.length - 1)}%`);
+  if (drag.at === null || !family) return;
+  const racer = stage.racers[offer.racer];
+  const member = (name) => spread(family.series[name], index, offer.values.length, family.every, offer.steps);
+  const series = Object.fromEntries(Object.keys(family.series).map((name) => [name, member(name)]));
+  const ratio = offer.name === "lr" ? offer.values[index] / offer.values[offer.at] : 1;
+  series.lr = (racer.exact ?? racer).series.lr.map((rate) => rate * ratio);
+  racer.exact ??= { series: racer.series };
+  Object.assign(racer, { series, stop: null, diverged: false });
+  for (const panel of stage.panels.values()) panel.stale = true;
+  schedule(stage);
+}
+
+/** A member's kept points at every step: straight between two of them, as the line that is drawn through them is. */
+function spread(points, index, members, every, steps) {
+  const count = points.length / members;
+  const own = points.subarray(index * count, (index + 1) * count);
+  return Float32Array.from({ length: steps + 1 }, (_, step) => {
+    const left = Math.min(Math.floor(step / every), count - 2);
+    const stride = Math.min(every, steps - left * every);
+    const part = (step - left * every) / stride;
+    return part === 0 ? own[left] : part === 1 ? own[left + 1] : own[left] * (1 - part) + own[left + 1] * part;
+  });
+}
+
+function letGo(stage) {
+  const { drag, data } = stage;
+  if (drag.at === null) return;
+  drag.sent = data.drag.values[drag.at];
+  stage.send("drop", { name: data.drag.name, value: drag.sent });
+}
