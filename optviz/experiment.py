@@ -304,7 +304,10 @@ def trace(
     unknown name, a wrong shape or a value outside its domain.
     """
     field = SURFACES.find(surface)
-    point = np.asarray(field.starts[0] if start is None else start, dtype=np.float64)
+    try:
+        point = np.asarray(field.starts[0] if start is None else start, dtype=np.float64)
+    except (TypeError, ValueError):
+        point = np.empty(0)  # not numbers at all
     if point.shape != (2,) or not np.isfinite(point).all():
         raise ValueError(f"start must be two finite numbers, not {start!r}")
     picks = {name: (SCHEDULES.find(pick.key), dict(pick.values)) for name, pick in (schedules or {}).items()}

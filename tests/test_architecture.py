@@ -167,7 +167,9 @@ def test_nothing_that_visitors_could_share_changes(path):
     assert [ast.unparse(node) for node in nodes if isinstance(node, ast.Global)] == []
     mutable = (ast.List, ast.Dict, ast.Set, ast.ListComp, ast.DictComp, ast.SetComp)
     for node in _module_level(tree(path).body):
-        if isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign) and isinstance(node.value, (*mutable, ast.Call)):
+        if isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign) and isinstance(
+            node.value, (*mutable, ast.Call)
+        ):
             if isinstance(node.value, ast.Call) and ast.unparse(node.value.func) not in ("list", "dict", "set"):
                 continue
             target = ast.unparse(node.targets[0] if isinstance(node, ast.Assign) else node.target)

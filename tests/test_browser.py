@@ -21,13 +21,20 @@ import numpy as np
 import pytest
 
 import optviz
+from optviz import Pick
+from optviz.experiment import Racer, drag_values
 
 ROOT = Path(__file__).parents[1]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FLAGS = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-).split()
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 PATIENCE = 60_000  # ms: a bound against hanging, generous because compiling shares two cores with the browser
 
 if not CHROMIUM and os.environ.get("OPTVIZ_CI") != "1":
@@ -338,6 +345,37 @@ def test_pinning_keeps_the_run_while_the_slider_moves(visitor):
     guest.page.keyboard.press("ArrowRight")
     state = guest.until(lambda state: state["heads"]["Adam"] != before, "another path")
     assert state["heads"]["Adam (pinned)"] == before
+
+
+def test_the_path_follows_the_hand(visitor):
+    """Every value that the stage's slider passes shows the run with that value; letting go keeps it."""
+    guest = visitor().open("/descent?racer=adam~lr~0.05&racer=sgd~lr~0.001").at_the_end()
+    slider = guest.page.get_by_role("slider", name="Drag Learning rate")
+    slider.hover()
+    guest.until(lambda state: state["family"] is not None, "the family of runs")
+    still = guest.probe()["heads"]["SGD"]
+    values = drag_values(Racer(Pick("adam", {"lr": 0.05})), "lr")
+    assert len(values) == int(slider.get_attribute("max")) + 1 <= 64
+    box = slider.bounding_box()
+    height = box["y"] + box["height"] / 2
+    guest.page.mouse.move(box["x"] + box["width"] / 2, height)
+    guest.page.mouse.down()
+    seen = set()
+    for part in np.linspace(0.5, 0.9, 9):
+        guest.page.mouse.move(box["x"] + box["width"] * part, height)
+        lr = values[int(slider.input_value())]
+        seen.add(lr)
+        exact = optviz.trace("rosenbrock", "adam", steps=500, lr=lr)
+        state = guest.until(
+            lambda state, end=exact.theta[-1]: np.allclose(state["heads"]["Adam"], end, rtol=1e-5), f"lr {lr}"
+        )
+        assert state["heads"]["SGD"] == still
+        assert guest.query["racer"][0] == "adam~lr~0.05"  # nothing is decided while the hand is down
+    assert len(seen) > 5
+    guest.page.mouse.up()
+    guest.until_query(lambda query: query["racer"][0] == f"adam~lr~{lr:g}", "the value that was let go")
+    guest.settled()
+    np.testing.assert_allclose(guest.probe()["heads"]["Adam"], exact.theta[-1], rtol=1e-6)
 
 
 def test_a_diverging_run_is_shown_where_it_ends(visitor):

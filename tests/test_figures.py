@@ -250,7 +250,9 @@ EYES = {
         [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]]
     ),
 }
-XYZ = np.array([[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]])
+XYZ = np.array(
+    [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
+)
 
 
 def lab(color: str, eye: str = "usual") -> np.ndarray:
@@ -270,7 +272,9 @@ def test_lab_agrees_with_known_colours():
 
 
 # A difference of 2 is just seen side by side; lines that lie apart on a picture need several times that.
-@pytest.mark.parametrize(("eye", "apart"), [("usual", 30), ("protanopia", 16), ("deuteranopia", 16), ("tritanopia", 16)])
+@pytest.mark.parametrize(
+    ("eye", "apart"), [("usual", 30), ("protanopia", 16), ("deuteranopia", 16), ("tritanopia", 16)]
+)
 def test_chromatic_hues_are_told_apart_by_every_eye(eye, apart):
     chromatic = {hue: color for hue, color in theme.HUES.items() if hue != "gray"}
     for (one, first), (other, second) in combinations(chromatic.items(), 2):

@@ -403,7 +403,9 @@ def test_a_link_that_cannot_be_read_is_explained_and_cleaned(descent):
     assert not descent.warning
 
 
-@pytest.mark.parametrize("text", ["![](https://a.io/p.png)", "[here](https://a.io)", "**bold**", "$x$", ":red[a]", "<b>"])
+@pytest.mark.parametrize(
+    "text", ["![](https://a.io/p.png)", "[here](https://a.io)", "**bold**", "$x$", ":red[a]", "<b>"]
+)
 def test_a_link_cannot_put_its_own_text_into_a_message_as_markdown(descent, text):
     """A picture would be fetched from somebody's server."""
     visit(descent, {"surface": [text]})

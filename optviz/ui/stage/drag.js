@@ -3,6 +3,8 @@
 // When the pointer comes near, Python is asked for a *family*: this racer's run for each value of the slider. From then
 // on the picture follows the hand without a round trip. On release the value is sent, and the exact run takes over.
 
+const HAND_REST = 150; // ms
+
 function createDrag(stage) {
   const bar = element("div", "oz-drag", { role: "group", "aria-label": "Drag and watch" });
   const who = element("span", "oz-drag-who");
@@ -71,8 +73,11 @@ function showDragged(stage) {
   series.lr = (racer.exact ?? racer).series.lr.map((rate) => rate * ratio);
   racer.exact ??= { series: racer.series };
   Object.assign(racer, { series, stop: null, diverged: false });
+  stage.legend.children[offer.racer].querySelector(".oz-state").textContent = "let go to judge";
   for (const panel of stage.panels.values()) panel.stale = true;
   schedule(stage);
+  clearTimeout(stage.timers.axes); // lines follow the hand at once, axes when it rests: Plotly is not that quick
+  stage.timers.axes = setTimeout(() => redraw(stage), HAND_REST);
 }
 
 /** A member's kept points at every step: straight between two of them, as the line that is drawn through them is. */
