@@ -653,3 +653,189 @@ def moved(theta: np.ndarray) -> np.ndarray:
     """How far the disturbed copies have strayed so far: (rows, surfaces) from (rows, surfaces, copies, 2)."""
     now = apart(theta[:, :, 1:], theta[:, :, :1]).max(axis=(2, 3))
     return np.maximum.accumulate(now, axis=0)
+
+
+# Schedules -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScheduleReference:
+    """A schedule by other hands: `closed(t, peak, steps, **own)` in plain Python, at any whole t ≥ 0.
+
+    `torch(optimizer, steps, **own)` builds the scheduler of PyTorch, or gives None where it has no such convention, and
+    `torch_until(steps)` says up to which step they agree; `optax(peak, steps, **own)` gives optax's function.
+    """
+
+    closed: Callable[..., float]
+    settings: tuple[Values, ...]
+    torch: Callable | None = None
+    torch_until: Callable[[int], int] | None = None
+    optax: Callable | None = None
+
+
+def _torch_schedulers() -> Any:
+    from torch.optim import lr_scheduler
+
+    return lr_scheduler
+
+
+def _optax() -> Any:
+    import optax
+
+    return optax
+
+
+def _drops(steps: int, first: float, second: float) -> list[int]:
+    return [round(first * steps), round(second * steps)]
+
+
+SCHEDULE_REFERENCES: dict[str, ScheduleReference] = {
+    "constant": ScheduleReference(
+        closed=lambda t, peak, steps: peak,
+        settings=({},),
+        torch=lambda optimizer, steps: _torch_schedulers().ConstantLR(optimizer, factor=1.0),
+        optax=lambda peak, steps: _optax().constant_schedule(peak),
+    ),
+    "step_decay": ScheduleReference(
+        closed=lambda t, peak, steps, factor, every: peak * factor ** (t // every),
+        settings=(
+            {},
+            {"factor": 0.3, "every": 7},
+            {"factor": 1.0, "every": 1},
+            {"factor": 0.0, "every": 49},
+            {"factor": 0.9, "every": 3},
+        ),
+        torch=lambda optimizer, steps, factor, every: _torch_schedulers().StepLR(optimizer, every, factor),
+        optax=lambda peak, steps, factor, every: (
+            _optax().exponential_decay(peak, every, factor, staircase=True) if factor else None
+        ),
+    ),
+    "exponential": ScheduleReference(
+        closed=lambda t, peak, steps, decay: peak * np.exp(-decay * t),
+        settings=({}, {"decay": 0.3}, {"decay": 0.0}),
+        torch=lambda optimizer, steps, decay: _torch_schedulers().ExponentialLR(optimizer, np.exp(-decay)),
+        optax=lambda peak, steps, decay: _optax().exponential_decay(peak, 1, np.exp(-decay)),
+    ),
+    "inverse_time": ScheduleReference(
+        closed=lambda t, peak, steps, decay: peak / (1 + decay * t),
+        settings=({}, {"decay": 0.7}, {"decay": 0.0}),
+        torch=lambda optimizer, steps, decay: _torch_schedulers().LambdaLR(optimizer, lambda t: 1 / (1 + decay * t)),
+    ),
+    "power": ScheduleReference(
+        closed=lambda t, peak, steps, scale, power: peak * (1 + t / scale) ** -power,
+        settings=({}, {"scale": 7.0, "power": 1.5}, {"scale": 30.0, "power": 0.0}, {"scale": 1.0, "power": 1.0}),
+        torch=lambda optimizer, steps, scale, power: _torch_schedulers().LambdaLR(
+            optimizer, lambda t: (scale / (scale + t)) ** power
+        ),
+    ),
+    "piecewise": ScheduleReference(
+        closed=lambda t, peak, steps, first, second, factor: (
+            peak * factor ** sum(t >= drop for drop in _drops(steps, first, second))
+        ),
+        settings=(
+            {},
+            {"first": 0.3, "second": 0.31, "factor": 0.5},
+            {"first": 0.9, "second": 0.2, "factor": 0.2},
+            {"first": 0.4, "second": 0.4, "factor": 0.3},
+            {"first": 0.0, "second": 1.0},
+        ),
+        torch=lambda optimizer, steps, first, second, factor: _torch_schedulers().MultiStepLR(
+            optimizer, sorted(_drops(steps, first, second)), factor
+        ),
+        optax=lambda peak, steps, first, second, factor: (
+            _optax().piecewise_constant_schedule(peak, dict.fromkeys(_drops(steps, first, second), factor))
+            if first != second  # it has one drop to a boundary
+            else None
+        ),
+    ),
+    "polynomial": ScheduleReference(
+        closed=lambda t, peak, steps, power, final: (
+            peak * final + (peak - peak * final) * (1 - min(t, steps) / steps) ** power
+        ),
+        settings=({}, {"power": 0.5, "final": 0.1}, {"power": 1.0, "final": 1.0}, {"power": 0.0, "final": 0.5}),
+        torch=lambda optimizer, steps, power, final: (
+            _torch_schedulers().PolynomialLR(optimizer, steps, power) if power and not final else None
+        ),
+        optax=lambda peak, steps, power, final: _optax().polynomial_schedule(peak, peak * final, power, steps),
+    ),
+    "linear": ScheduleReference(
+        closed=lambda t, peak, steps, final: peak + (peak * final - peak) * min(t, steps) / steps,
+        settings=({}, {"final": 0.2}, {"final": 1.0}),
+        torch=lambda optimizer, steps, final: _torch_schedulers().LinearLR(optimizer, 1.0, final, steps),
+        optax=lambda peak, steps, final: _optax().linear_schedule(peak, peak * final, steps),
+    ),
+    "cosine": ScheduleReference(
+        closed=lambda t, peak, steps, final: (
+            peak * final + (peak - peak * final) * (1 + np.cos(np.pi * min(t, steps) / steps)) / 2
+        ),
+        settings=({}, {"final": 0.2}, {"final": 1.0}),
+        torch=lambda optimizer, steps, final: _torch_schedulers().CosineAnnealingLR(
+            optimizer, steps, eta_min=final * optimizer.param_groups[0]["lr"]
+        ),
+        torch_until=lambda steps: steps,  # PyTorch's goes on, up again
+        optax=lambda peak, steps, final: _optax().cosine_decay_schedule(peak, steps, alpha=final),
+    ),
+    "warmup": ScheduleReference(
+        closed=lambda t, peak, steps: peak,
+        settings=({},),
+        torch=lambda optimizer, steps: _torch_schedulers().ConstantLR(optimizer, factor=1.0),
+        optax=lambda peak, steps: _optax().constant_schedule(peak),
+    ),
+}
+
+
+class Warmup(NamedTuple):
+    """A straight line from a share of the peak to the peak, for so many steps."""
+
+    steps: int
+    start: float
+
+
+def closed_schedule(key: str, own: Values, warmup: Warmup, peak: float, steps: int, count: int) -> np.ndarray:
+    """The first `count` values of a run of `steps` steps."""
+    closed = SCHEDULE_REFERENCES[key].closed
+    rest = max(steps - warmup.steps, 1)
+
+    def at(t: int) -> float:
+        if t < warmup.steps:
+            low = warmup.start * peak
+            return low + (peak - low) * t / warmup.steps
+        return closed(t - warmup.steps, peak, rest, **own)
+
+    return np.array([at(t) for t in range(count)])
+
+
+def torch_schedule(key: str, own: Values, warmup: Warmup, peak: float, steps: int, count: int) -> np.ndarray | None:
+    """The values of PyTorch's own scheduler as far as it agrees, behind its own warm-up; None where it has no such."""
+    import torch
+
+    reference = SCHEDULE_REFERENCES[key]
+    if reference.torch is None or (warmup.steps and not warmup.start):  # its LinearLR cannot start at 0
+        return None
+    rest = max(steps - warmup.steps, 1)
+    with torch_float64():
+        optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=peak)
+        schedulers = [reference.torch(optimizer, rest, **own)]
+        if schedulers[0] is None:
+            return None
+        if warmup.steps:
+            line = _torch_schedulers().LinearLR(optimizer, warmup.start, 1.0, warmup.steps)
+            schedulers = [_torch_schedulers().SequentialLR(optimizer, [line, *schedulers], [warmup.steps])]
+        values = []
+        for _ in range(count if reference.torch_until is None else warmup.steps + reference.torch_until(rest) + 1):
+            values.append(optimizer.param_groups[0]["lr"])
+            optimizer.step()
+            schedulers[0].step()
+    return np.array(values)
+
+
+def optax_schedule(key: str, own: Values, warmup: Warmup, peak: float, steps: int, count: int) -> np.ndarray | None:
+    """The values of optax's own schedule behind its own warm-up; None where it has no such."""
+    reference = SCHEDULE_REFERENCES[key]
+    schedule = reference.optax(peak, max(steps - warmup.steps, 1), **own) if reference.optax else None
+    if schedule is None:
+        return None
+    if warmup.steps:
+        line = _optax().linear_schedule(warmup.start * peak, peak, warmup.steps)
+        schedule = _optax().join_schedules([line, schedule], [warmup.steps])
+    return np.array([float(schedule(t)) for t in range(count)])

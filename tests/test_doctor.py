@@ -76,7 +76,7 @@ def test_every_state_is_tested_and_explained():
     assert all(len(meaning) > 20 for meaning in STATES.values())
 
 
-# Converged -------------------------------------------------------------------------------------------------------------
+# Converged -----------------------------------------------------------------------------------------------------------
 
 
 def test_a_local_minimum_is_converged_and_named():
@@ -84,6 +84,7 @@ def test_a_local_minimum_is_converged_and_named():
     run, found = ran("three_hump_camel", lr=0.01, start=(1.6, -0.8))
     minima = SURFACES["three_hump_camel"].minima_at({})
     assert found.nearest == max(minima, key=lambda minimum: minimum.x)
+    assert found.nearest is not None
     assert found.nearest.value == pytest.approx(0.298638, abs=1e-6)
     assert found.distance == math.dist(run.theta[-1], (found.nearest.x, found.nearest.y)) < 1e-3
     assert found.arrived is None
@@ -123,6 +124,7 @@ def test_the_tolerance_decides(tolerance):
     """0.8 a step on the sphere from (4, 3): the loss after i steps is 25 · 0.64^i."""
     run, found = ran("sphere", lr=0.1, tolerance=tolerance, steps=100)
     assert found.arrived == math.ceil(math.log(tolerance / 25) / math.log(0.64))
+    assert found.arrived is not None
     assert found.state == ("converged" if found.arrived <= 90 else "moving")
     assert found.loss == run.loss[-1]
 
@@ -132,7 +134,7 @@ def test_a_lower_point_than_the_declared_minimum_counts_as_arrived():
     assert judged(made([(1.0, 0.0)] * 3, loss=[1.0, -1e-3, 1.0])).arrived == 1
 
 
-# Oscillating -----------------------------------------------------------------------------------------------------------
+# Oscillating ---------------------------------------------------------------------------------------------------------
 
 
 def test_a_zigzag_that_makes_progress_is_not_oscillating():
@@ -151,7 +153,7 @@ def test_going_in_a_circle_is_moving():
     assert judged(made(path)).state == "moving"
 
 
-# Diverged --------------------------------------------------------------------------------------------------------------
+# Diverged ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("lr", [1.01, 1.1, 2.0, 3.0, 100.0, 1e200])
@@ -179,9 +181,10 @@ def test_what_is_no_number_is_divergence_at_that_step(worst, where):
     assert math.isnan(found.distance)
 
 
-def test_a_visit_far_outside_the_window_is_not_divergence():
-    path = [(0.0, 900 * math.hypot(10, 10)), *[(0.0, 0.0)] * 30]
-    assert judged(made(path)).state == "converged"
+@pytest.mark.parametrize(("windows", "state"), [(999, "converged"), (1001, "diverged")])
+def test_a_visit_outside_is_divergence_only_a_thousand_windows_away(windows, state):
+    path = [(0.0, windows * math.hypot(10, 10)), *[(0.0, 0.0)] * 30]
+    assert judged(made(path)).state == state
 
 
 def test_a_run_that_arrived_and_then_left_says_both():
@@ -190,7 +193,7 @@ def test_a_run_that_arrived_and_then_left_says_both():
     assert (found.state, found.arrived, found.at) == ("diverged", 1, 2)
 
 
-# Arrived ---------------------------------------------------------------------------------------------------------------
+# Arrived -------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("surface", "settings"), [(s, v) for s, v, _ in KNOWN.values()], ids=KNOWN)
@@ -206,7 +209,7 @@ def test_arrived_is_the_first_step_within_the_tolerance_of_the_lowest_minimum(su
     assert found.arrived == first
 
 
-# Surfaces without minima -----------------------------------------------------------------------------------------------
+# Surfaces without minima ---------------------------------------------------------------------------------------------
 
 
 def test_a_surface_without_minima_has_no_nearest_one():

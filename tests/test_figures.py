@@ -40,7 +40,7 @@ def panel(data: dict[str, Any], name: str) -> dict[str, Any]:
     return next(panel for panel in data["panels"] if panel["name"] == name)
 
 
-# The record of a race --------------------------------------------------------------------------------------------------
+# The record of a race ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("experiment", [RAVINE, WILD], ids=["two racers", "diverging"])
@@ -188,7 +188,7 @@ def test_a_race_is_small_enough_to_send_at_every_move_of_a_slider():
     assert sum(map(len, paths)) <= 40_000
 
 
-# Arrays ----------------------------------------------------------------------------------------------------------------
+# Arrays --------------------------------------------------------------------------------------------------------------
 
 
 def test_floats_travel_as_little_endian_float32():
@@ -209,7 +209,7 @@ def test_plotly_reads_an_array_as_it_was():
     go.Figure({"data": [{"type": "contour", "z": theme.array(grid), "x": theme.array(grid[0])}]})
 
 
-# Colours ---------------------------------------------------------------------------------------------------------------
+# Colours -------------------------------------------------------------------------------------------------------------
 
 
 def test_an_optimizer_always_looks_the_same():

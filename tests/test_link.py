@@ -6,6 +6,7 @@ from urllib.parse import parse_qs, urlencode
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from strategies import experiments
 
 from optviz.descent import schedulable
 from optviz.experiment import (
@@ -21,14 +22,13 @@ from optviz.link import FIELD_AT_MOST, MESSAGES_AT_MOST, NOBODY, VERSION, from_q
 from optviz.optimizers import OPTIMIZERS
 from optviz.schedules import SCHEDULES
 from optviz.surfaces import SURFACES
-from strategies import experiments
 
 LONGEST_MESSAGE = 1000  # characters: the refusals that list a whole catalogue are the longest
 SGD = Racer(Pick("sgd", {"lr": 0.1}))
 DEFAULT = Experiment(Pick("rosenbrock"), (SGD, Racer(Pick("adam", {"lr": 0.05}))), start=(-1.0, 1.0))
 
 
-# There and back --------------------------------------------------------------------------------------------------------
+# There and back ------------------------------------------------------------------------------------------------------
 
 
 @settings(max_examples=60)
@@ -135,7 +135,7 @@ def test_the_longest_racer_and_pin_fit_into_what_is_read_of_a_field():
         assert len(entry.key) + own + bound + surface + len(settings) <= FIELD_AT_MOST, entry.key
 
 
-# The grammar -----------------------------------------------------------------------------------------------------------
+# The grammar ---------------------------------------------------------------------------------------------------------
 
 
 def test_no_name_holds_a_separator():
@@ -161,7 +161,7 @@ def test_a_setting_is_not_called_like_another_field():
     assert not {"v", "surface", "start", "racer", "pin"} & set(SETTINGS)
 
 
-# Nonsense --------------------------------------------------------------------------------------------------------------
+# Nonsense ------------------------------------------------------------------------------------------------------------
 
 LONG = "x" * 100_000
 UNREADABLE_NUMBERS = [
@@ -321,6 +321,17 @@ def test_too_many_are_cut_off_and_counted(name, most):
     kept = opened.racers if name == "racer" else tuple(pin.racers[0] for pin in opened.pins)
     assert [racer.values["lr"] for racer in kept] == [float(f"0.{i + 1}") for i in range(most)]
     assert messages == [f"Only the first {most} of {most + 3} {name}s are shown."]
+
+
+@pytest.mark.parametrize("name", ["racer", "pin"])
+def test_of_a_field_without_end_only_the_beginning_is_read(name):
+    """However many parts there are, the work stays small."""
+    endless = "sgd" + "~momentum~0.5" * 100_000 + "~lr~0.2"
+    opened, _ = from_query({name: [endless], "surface": ["valley" + "~rotation~10" * 100_000 + "~kappa~7"]}, DEFAULT)
+    racer = opened.racers[0] if name == "racer" else opened.pins[0].racers[0]
+    assert racer.values["momentum"] == 0.5
+    assert racer.values["lr"] == OPTIMIZERS["sgd"].defaults["lr"]
+    assert dict(opened.surface.values) == {"rotation": 10.0}
 
 
 def test_of_a_repeated_field_the_last_counts():

@@ -98,7 +98,7 @@ def drawn(at: AppTest) -> dict:
     raise AssertionError("the stage was given no record")
 
 
-# Every page ------------------------------------------------------------------------------------------------------------
+# Every page ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("entry", PAGES, ids=lambda entry: entry.title)
@@ -150,7 +150,7 @@ def test_everything_there_is_can_be_shown_and_has_its_controls(descent, surface,
     assert OPTIMIZERS[optimizer].formula in [element.value.strip("$\n") for element in descent.latex]
 
 
-# Controls --------------------------------------------------------------------------------------------------------------
+# Controls ------------------------------------------------------------------------------------------------------------
 
 
 def test_every_slider_moves_the_experiment_and_the_address(descent):
@@ -309,7 +309,7 @@ def test_a_diverging_run_is_named(descent):
     assert f":red[**{racer['state']}**]" in descent.table[0].value["State"].tolist()
 
 
-# Nothing compiles while sliders move -----------------------------------------------------------------------------------
+# Nothing compiles while sliders move ---------------------------------------------------------------------------------
 
 
 def test_no_slider_and_no_toggle_compiles_anything(descent, compilations):
@@ -340,7 +340,7 @@ def test_no_slider_and_no_toggle_compiles_anything(descent, compilations):
     assert compilations() > before  # a choice between words does, and the counter counts
 
 
-# Links -----------------------------------------------------------------------------------------------------------------
+# Links ---------------------------------------------------------------------------------------------------------------
 
 LINKED = [
     replace(RAVINE, steps=300),

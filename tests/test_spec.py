@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from strategies import some_of, values
 
 from optviz.experiment import SETTINGS
 from optviz.optimizers import OPTIMIZERS
 from optviz.schedules import SCHEDULES
 from optviz.spec import Catalogue, Entry, Param, Source, number, within
 from optviz.surfaces import SURFACES
-from strategies import some_of, values
 
 REAL = Param("rate", "η", 0.5, 0.0, 1.0, domain="[0, 1)")
 WHOLE = Param("count", "n", 3, 1, 10, domain="[1, 100]")
@@ -21,14 +21,10 @@ FLAG = Param("wild", "", False)
 CHOICE = Param("form", "", "round", options=("round", "square"), static=True)
 
 ENTRIES = [*SURFACES.values(), *OPTIMIZERS.values(), *SCHEDULES.values()]
-PARAMS = [
-    *(pytest.param(param, id=f"{entry.key}-{param.name}") for entry in ENTRIES for param in entry.params),
-    *(pytest.param(param, id=name) for name, param in SETTINGS.items()),
-]
+NAMED = {f"{entry.key}-{param.name}": param for entry in ENTRIES for param in entry.params} | SETTINGS
+PARAMS = [pytest.param(param, id=name) for name, param in NAMED.items()]
 # Rules share most of their parameters, and to a text only kind and domain matter.
-DISTINCT = list(
-    {(param.values[0].kind, param.values[0].domain, param.values[0].options): param for param in PARAMS}.values()
-)
+DISTINCT = list({(param.kind, param.domain, param.options): param for param in NAMED.values()}.values())
 SOURCE = Source("Anyone", 2000, "Anything")
 CARD: dict[str, Any] = {"title": "Title", "formula": "x", "source": SOURCE}
 
@@ -103,7 +99,7 @@ def test_a_refusal_never_quotes_a_long_text_whole():
     assert len(str(error.value)) < 200
 
 
-@pytest.mark.parametrize("param", DISTINCT)
+@pytest.mark.parametrize("param", DISTINCT, ids=lambda param: f"{param.kind}-{param.domain}")
 def test_what_is_written_is_read_back_exactly(param):
     """Each kind of parameter in the catalogues, over all that its domain allows."""
 
