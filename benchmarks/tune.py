@@ -23,7 +23,7 @@ MODEL = "sphere"  # stands in for a surface without a minimum
 
 
 def find(surface: str, optimizer: str) -> float:
-    """The learning rate in the slider's range with the lowest mean log-height; of equals the smallest, as the safest."""
+    """The learning rate of the slider with the lowest mean log-height; of equals the smallest, as the safest."""
     stops = [float(stop) for stop in OPTIMIZERS[optimizer].param["lr"].stops()]
     return min(stops, key=lambda lr: round(mean_height(surface, optimizer, lr), 9))
 

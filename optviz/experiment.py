@@ -97,7 +97,8 @@ class Racer:
         entry = OPTIMIZERS.find(self.optimizer.key)
         object.__setattr__(self, "optimizer", self.optimizer.canonical(entry))
         schedules = {name: pick.canonical(SCHEDULES.find(pick.key)) for name, pick in dict(self.schedules).items()}
-        object.__setattr__(self, "schedules", tuple(sorted(schedules.items())))
+        moving = {name: pick for name, pick in schedules.items() if pick != Pick("constant")}
+        object.__setattr__(self, "schedules", tuple(sorted(moving.items())))
         self.rule  # noqa: B018  (raises on a hyperparameter that cannot be scheduled)
 
     @property
@@ -135,11 +136,11 @@ class Experiment:
     surface: Pick
     racers: tuple[Racer, ...] = ()
     start: tuple[float, float] = None  # type: ignore[assignment]  # left out: the surface's own first start
-    steps: int = 500
-    noise: float = 0.0
-    l2: float = 0.0
-    seed: int = 0
-    tolerance: float = 1e-6
+    steps: int = int(STEPS.default)
+    noise: float = float(NOISE.default)
+    l2: float = float(L2.default)
+    seed: int = int(SEED.default)
+    tolerance: float = float(TOLERANCE.default)
     pins: tuple[Experiment, ...] = ()
 
     def __post_init__(self):

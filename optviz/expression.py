@@ -166,7 +166,7 @@ def parse(text: str) -> Expression:
 
 
 class Token(NamedTuple):
-    kind: str  # "number", "name", "squared" (² or ³), the end, or a sign such as "+"
+    kind: str  # "number", "name", "squared" (² or ³), "end", or a sign such as "+"
     text: str
     position: int
 
@@ -210,7 +210,9 @@ class _Parser:
             kind, word = str(found.lastgroup), found[0]
             if kind == "sign":
                 kind = SPELLINGS.get(word, word)
-            elif kind == "name" and word not in NAMES and set(word) <= {"x", "y", "e"}:
+            elif kind == "name" and word not in NAMES:
+                if not set(word) <= {"x", "y", "e"}:
+                    raise self.unknown(word, start)
                 word = word[0]  # xy is x times y
             self.token = Token(kind, word, start)
         elif start < len(self.text):
@@ -226,6 +228,12 @@ class _Parser:
         number = "" if " " < sign <= "~" else f" (U+{ord(sign):04X})"
         hint = f": {HINTS[sign]}" if sign in HINTS else ": letters are plain a to z" if sign.isalpha() else ""
         return self.error(f"A formula cannot contain {named}{number}{hint}.", position)
+
+    def unknown(self, name: str, position: int) -> ExpressionError:
+        short = name if len(name) <= 20 else name[:19] + "…"
+        near = difflib.get_close_matches(short.lower(), NAMES, n=2)
+        known = f"did you mean {' or '.join(near)}?" if near else f"known are x, y, e, pi, {', '.join(FUNCTIONS)}."
+        return self.error(f"I do not know “{short}”; {known}", position)
 
     def formula(self) -> Node:
         self.advance()
@@ -342,12 +350,7 @@ class _Parser:
             return self.node(token, name, *self.group(self.advance(), *FUNCTIONS[name].arguments))
         if name in CONSTANTS:
             return self.node(token, name, value=CONSTANTS[name])
-        if name in ("x", "y"):
-            return self.node(token, name)
-        name = name if len(name) <= 20 else name[:19] + "…"
-        near = difflib.get_close_matches(name.lower(), NAMES, n=2)
-        known = f"did you mean {' or '.join(near)}?" if near else f"known are x, y, e, pi, {', '.join(FUNCTIONS)}."
-        raise self.error(f"I do not know “{name}”; {known}", token)
+        return self.node(token, name)
 
     def power(self, base: Node, token: Token, exponent: Node, first: Token) -> Node:
         if base.op == "e":
@@ -357,7 +360,7 @@ class _Parser:
         return self.node(token, "^", base, exponent)
 
     def node(self, token: Token, op: str, *args: Node, value: float | None = None) -> Node:
-        """The only place where nodes are made, and so where a formula's bounds are checked; `token` is what to blame."""
+        """The only place where nodes are made, and so where their bounds are checked; `token` is what to blame."""
         self.nodes += 1
         if self.nodes > NODES:
             raise self.error(f"A formula has at most {NODES} numbers, variables, signs and functions.", token)
@@ -369,7 +372,7 @@ class _Parser:
             except OverflowError:
                 value = math.inf
             except (ValueError, ZeroDivisionError):
-                raise self.error("This is not defined, whatever x and y are.", token)
+                raise self.error("This is not defined, whatever x and y are.", token) from None
         if value is None:
             return Node(op, args)
         if not abs(value) <= LARGEST:

@@ -35,15 +35,14 @@ def to_query(experiment: Experiment, default: Experiment) -> dict[str, list[str]
     """The fields of a link to `experiment`, without those that `default` has already; {} for the default itself."""
     query: dict[str, list[str]] = {}
     moved = experiment.surface != default.surface
-    baseline = default.on(experiment.surface) if moved else default
     if moved:
         query["surface"] = [_join(experiment.surface.key, _written(experiment.entry, experiment.surface))]
-    if experiment.start != baseline.start:
+    if experiment.start != (experiment.entry.starts[0] if moved else default.start):
         query["start"] = ["~".join(COORDINATE.write(part) for part in experiment.start)]
     for name, param in SETTINGS.items():
         if getattr(experiment, name) != getattr(default, name):
             query[name] = [param.write(getattr(experiment, name))]
-    if experiment.racers != baseline.racers:
+    if experiment.racers != default.racers:
         query["racer"] = [_write_racer(racer) for racer in experiment.racers] or [NOBODY]
     if experiment.pins != default.pins:
         query["pin"] = [_write_pin(pin) for pin in experiment.pins] or [NOBODY]
@@ -66,7 +65,8 @@ def from_query(query: Query, default: Experiment) -> tuple[Experiment, list[str]
         with _forgiving(messages):
             key, given = _split(one["surface"], messages)
             entry = SURFACES.find(key)
-            experiment = experiment.on(Pick(key, _read(entry.param, given, messages)))
+            # Not `on`: what a link means must not change when somebody tunes learning rates anew.
+            experiment = replace(experiment, surface=Pick(key, _read(entry.param, given, messages)), start=None)
     if "start" in one:
         with _forgiving(messages):
             experiment = replace(experiment, start=tuple(COORDINATE.parse(part) for part in one["start"].split("~")))

@@ -27,6 +27,7 @@ WARMUP = Param(
     0,
     200,
     domain="[0, inf)",
+    title="warm-up",
     help="Steps of warm-up: the value rises in a straight line before the schedule proper starts.",
 )
 WARMUP_START = Param(
@@ -34,6 +35,7 @@ WARMUP_START = Param(
     "w₀",
     0.0,
     domain="[0, 1]",
+    title="warm-up from",
     help="Share of the peak at which the warm-up starts; 0 makes the first step stand still.",
 )
 

@@ -103,7 +103,7 @@ class Param:
                 return bool(value)
             case "choice" if value in self.options:
                 return str(value)
-            case "whole" | "real" if not isinstance(value, bool | str):
+            case "whole" | "real" if not isinstance(value, bool | np.bool_ | str | bytes):
                 try:
                     number = float(value)
                 except (TypeError, ValueError, OverflowError):

@@ -6,7 +6,6 @@ import math
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from strategies import experiments
 
 import optviz
 from optviz.experiment import (
@@ -22,6 +21,7 @@ from optviz.experiment import (
 from optviz.optimizers import OPTIMIZERS
 from optviz.schedules import SCHEDULES
 from optviz.surfaces import SURFACES
+from strategies import experiments
 
 SGD = Racer(Pick("sgd", {"lr": 0.11}))  # a rate at which no slider stops, so that nobody tuned it
 ADAM = Racer(Pick("adam", {"lr": 0.11}))

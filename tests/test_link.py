@@ -6,7 +6,6 @@ from urllib.parse import parse_qs, urlencode
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from strategies import experiments
 
 from optviz.descent import schedulable
 from optviz.experiment import (
@@ -22,6 +21,7 @@ from optviz.link import FIELD_AT_MOST, MESSAGES_AT_MOST, NOBODY, VERSION, from_q
 from optviz.optimizers import OPTIMIZERS
 from optviz.schedules import SCHEDULES
 from optviz.surfaces import SURFACES
+from strategies import experiments
 
 LONGEST_MESSAGE = 1000  # characters: the refusals that list a whole catalogue are the longest
 SGD = Racer(Pick("sgd", {"lr": 0.1}))

@@ -26,16 +26,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import references
-from references import FIELDS, REFERENCES, STILL, Side, apart, moved
 
 import optviz
+import references
 from optviz import OPTIMIZERS, SCHEDULES, SURFACES, Pick
 from optviz.descent import LENGTHS, Rule, Trajectory, _build, descend, rule, schedulable
 from optviz.experiment import L2, NOISE, SEED
 from optviz.problems import Problem, from_surface
 from optviz.spec import Catalogue, Entry, Param, Source
 from optviz.surfaces import Surface
+from references import FIELDS, REFERENCES, STILL, Side, apart, moved
 
 STEPS = 100
 BAR = 1e-12  # of max(1, |θ|)

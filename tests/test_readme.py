@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -13,7 +14,7 @@ from optviz import optimizers, schedules, surfaces
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 ROOMS = {"@optimizer": optimizers, "@surface": surfaces, "@schedule": schedules}
-CATALOGUES = (optviz.OPTIMIZERS, optviz.SURFACES, optviz.SCHEDULES)
+CATALOGUES: tuple[Any, ...] = (optviz.OPTIMIZERS, optviz.SURFACES, optviz.SCHEDULES)
 
 
 @pytest.fixture

@@ -15,18 +15,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import references
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from references import SCHEDULE_REFERENCES, Warmup
-from strategies import some_of
 
 import optviz
+import references
 from optviz import OPTIMIZERS, SCHEDULES, SURFACES, Pick
 from optviz.descent import Rule, descend, rule
 from optviz.problems import from_surface
 from optviz.schedules import Schedule
 from optviz.spec import Catalogue, Param, Source
+from references import SCHEDULE_REFERENCES, Warmup
+from strategies import some_of
 
 BAR = 1e-12
 PEAK = 0.3

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import some_of, values
 
 from optviz.experiment import SETTINGS
 from optviz.optimizers import OPTIMIZERS
 from optviz.schedules import SCHEDULES
 from optviz.spec import Catalogue, Entry, Param, Source, number, within
 from optviz.surfaces import SURFACES
+from strategies import some_of, values
 
 REAL = Param("rate", "η", 0.5, 0.0, 1.0, domain="[0, 1)")
 WHOLE = Param("count", "n", 3, 1, 10, domain="[1, 100]")

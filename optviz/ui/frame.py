@@ -16,6 +16,7 @@ import streamlit as st
 
 from optviz import landscape
 from optviz.experiment import Experiment, run
+from optviz.ui.stage import prepare
 
 ROOT = Path(__file__).parents[2]
 ICON = Path(__file__).with_name("icon.png")
@@ -62,6 +63,7 @@ def frame(path: str, *, warm: Experiment, tools: Callable[[], None] = lambda: No
     st.set_page_config(page_title=f"{page.title} · optviz", page_icon=str(ICON), layout="wide")
     _prepare_server(warm)
     st.html(MARGINS)
+    prepare()
     with st.container(horizontal=True, vertical_alignment="center", key="navigation"):
         for other in PAGES:
             title = "**optviz**" if other.path == "app.py" else other.title

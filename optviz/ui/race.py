@@ -34,8 +34,6 @@ from optviz.ui.controls import control
 from optviz.ui.desk import Desk
 from optviz.ui.stage import stage
 
-STEADY = "constant"
-
 
 def surface_panel(desk: Desk) -> None:
     """Choose the surface, its parameters, the start and the length of the run."""
@@ -255,16 +253,14 @@ def _schedule(desk: Desk, index: int, racer: Racer) -> None:
             help="Which hyperparameter follows the schedule. Several may, each its own.",
         )
         picks = dict(racer.schedules)
-        pick = picks.get(target, Pick(STEADY))
+        pick = picks.get(target, Pick("constant"))
         key = desk.key(f"{index}-{racer.optimizer.key}-{target}-by")
         if st.session_state.get(key) != pick.key:
             st.session_state[key] = pick.key
 
         def put(old: Experiment, new: Pick) -> Experiment:
-            schedules = {**dict(old.racers[index].schedules), target: new}
-            if new == Pick(STEADY):
-                del schedules[target]
-            return old.with_racer(index, replace(old.racers[index], schedules=schedules))
+            racer = old.racers[index]
+            return old.with_racer(index, replace(racer, schedules={**dict(racer.schedules), target: new}))
 
         st.selectbox(
             "Schedule",

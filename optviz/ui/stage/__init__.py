@@ -21,13 +21,30 @@ _SCRIPTS = ("main", "library", "panels", "figures", "pixels", "ink", "marks", "l
 
 # CSS and JavaScript go in as text (file-backed assets would need a packaged install), and into the page itself rather
 # than a shadow root, inside which Plotly finds neither its pointer nor its style sheet. Registered once, at import.
-_STAGE = component(
-    "optviz_stage",
-    html='<div class="oz-stage"></div>\n',
+# Sixty kilobytes of script would travel with every rerun: they are a component of their own, which stays as it is.
+_SCRIPT = component(
+    "optviz_stage_script",
     css=(_HERE / "stage.css").read_text(encoding="utf-8"),
     js="\n".join((_HERE / f"{name}.js").read_text(encoding="utf-8") for name in _SCRIPTS),
     isolate_styles=False,
 )
+_STAGE = component(
+    "optviz_stage",
+    html='<div class="oz-stage"></div>\n',
+    js="""
+export default function (component) {
+  if (window.optvizStage) return window.optvizStage(component)
+  window.optvizWaiting ??= new Map()
+  window.optvizWaiting.set(component.parentElement, component)
+}
+""",
+    isolate_styles=False,
+)
+
+
+def prepare() -> None:
+    """Bring the stage's script to the browser. A page calls it once, outside the fragment that holds the stage."""
+    _SCRIPT(key="stage-script", data={"plotly": plotly_sources()})
 
 
 @functools.cache

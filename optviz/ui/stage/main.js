@@ -10,7 +10,10 @@
  * The clock `at` is a real number of steps. Frame floor(at) is the truth; between two frames the heads glide along the
  * segment that joins them, so that slow playing is smooth. Pausing snaps to a frame.
  *
- * Streamlit calls the default export for every script run and theme change with
+ * Streamlit sends a component's script along with its data, at every move of a slider. So this script is a component of
+ * its own, which a page mounts once and whose only act is to offer `show`; the stage's own script just calls that.
+ *
+ * Streamlit calls `show` for every script run and theme change with
  *   data = { steps: T, revision, autoplay, loop, compact, height, plotly: [addresses of plotly.js, best first],
  *     panels: [{ name, kind: "plane" | "curve", x, y: names of series, title, alt, log, click,
  *                figure: { data, layout }, marks: [{ x, y, kind: "minimum" | "saddle" | "start", label }] }],
@@ -39,7 +42,14 @@ const NEAR = 0.6; // px: path points closer than this to the last kept one are n
 const stages = new WeakMap();
 let library = null; // the promise of Plotly: one load per page
 
-export default function ({ data, parentElement, setTriggerValue }) {
+export default function ({ data }) {
+  loadPlotly(data.plotly).catch(() => {}); // early, while the page is still being made; `drawPanel` tells of failures
+  window.optvizStage = show;
+  window.optvizWaiting?.forEach(show);
+  window.optvizWaiting?.clear();
+}
+
+function show({ data, parentElement, setTriggerValue }) {
   let stage = stages.get(parentElement);
   if (!stage || !parentElement.contains(stage.root)) {
     if (stage) destroy(stage);
