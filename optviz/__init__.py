@@ -28,9 +28,9 @@ def _prepare_jax() -> None:
 
 _prepare_jax()
 
-from optviz.experiment import Pick, schedule, trace  # noqa: E402  (JAX must be prepared before anything imports it)
+from optviz.experiment import Pick, schedule, surface, trace  # noqa: E402  (JAX must be prepared before anything imports it)
 from optviz.optimizers import OPTIMIZERS  # noqa: E402
 from optviz.schedules import SCHEDULES  # noqa: E402
 from optviz.surfaces import SURFACES  # noqa: E402
 
-__all__ = ["OPTIMIZERS", "SCHEDULES", "SURFACES", "Pick", "schedule", "trace"]
+__all__ = ["OPTIMIZERS", "SCHEDULES", "SURFACES", "Pick", "schedule", "surface", "trace"]

@@ -7,11 +7,6 @@ program, so that a slider never compiles anything.
 
 from __future__ import annotations
 
-import ctypes
-import gc
-import sys
-import threading
-from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -22,11 +17,11 @@ import numpy as np
 
 from optviz.optimizers import Optimizer
 from optviz.problems import Problem
+from optviz.programs import program
 from optviz.schedules import Schedule
 from optviz.spec import Hyper
 
 LENGTHS = (500, 1500, 5000)  # steps a program is compiled for: a run goes to the next of them and is cut
-COMPILED_AT_MOST = 64  # programs kept; one takes about 2 MB
 
 
 @dataclass(frozen=True)
@@ -151,8 +146,8 @@ def sweep(
 
         return jax.vmap(lean, in_axes=(0, None, None, None, None))
 
-    program = _program((problem.key, rule.key, length, "sweep"), build)
-    thetas, losses, grads = map(np.asarray, program(hypers, *_arguments(problem, rule, steps, None)))
+    compiled = program((problem.key, rule.key, length, "sweep"), build)
+    thetas, losses, grads = map(np.asarray, compiled(hypers, *_arguments(problem, rule, steps, None)))
     return thetas[:, : steps + 1], losses[:, : steps + 1], grads[:, :steps]
 
 
@@ -166,9 +161,9 @@ def _arguments(problem: Problem, rule: Rule, horizon: int, state: State | None) 
 def _piece(problem: Problem, rule: Rule, steps: int, horizon: int, state: State | None) -> Trajectory:
     length = next(length for length in LENGTHS if length >= steps)
     fresh = state is None
-    program = _program((problem.key, rule.key, length, fresh), lambda: _build(problem, rule, length, fresh))
+    compiled = program((problem.key, rule.key, length, fresh), lambda: _build(problem, rule, length, fresh))
     first = 0 if state is None else state.t
-    theta, loss, records = jax.tree.map(np.asarray, program(*_arguments(problem, rule, horizon, state)))
+    theta, loss, records = jax.tree.map(np.asarray, compiled(*_arguments(problem, rule, horizon, state)))
     grad, step, lr, slots, memory, scheduled = jax.tree.map(lambda record: record[:steps], records)
     last = jax.tree.map(lambda record: record[-1], (slots, memory))
     return Trajectory(
@@ -225,34 +220,3 @@ def _build(problem: Problem, rule: Rule, length: int, fresh: bool) -> Callable:
         return thetas, jax.vmap(lambda theta: loss_of(theta, values["problem"]))(thetas), records
 
     return run
-
-
-_programs: OrderedDict[Hashable, Callable] = OrderedDict()
-_lock = threading.Lock()
-
-
-def _program(key: Hashable, build: Callable[[], Callable]) -> Callable:
-    """The compiled form of what `build` gives, from a small store of the recently used ones.
-
-    A compiled program holds about 2 MB, which the C library keeps for itself even after JAX has let go: the store
-    forgets the program unused for longest and hands the memory back to the system.
-    """
-    with _lock:
-        if key not in _programs:
-            _programs[key] = jax.jit(build())
-        _programs.move_to_end(key)
-        forgotten = _programs.popitem(last=False)[1] if len(_programs) > COMPILED_AT_MOST else None
-        program = _programs[key]
-    if forgotten is not None:
-        forgotten.clear_cache()
-        del forgotten
-        _return_memory()
-    return program
-
-
-def _return_memory() -> None:
-    gc.collect()
-    if sys.platform == "linux":
-        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc has it, musl does not
-        if trim is not None:
-            trim(0)

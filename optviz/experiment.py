@@ -21,7 +21,7 @@ from optviz.optimizers import OPTIMIZERS, Optimizer
 from optviz.problems import Problem, from_surface
 from optviz.schedules import SCHEDULES
 from optviz.spec import Entry, Param, Value
-from optviz.surfaces import SURFACES, Surface
+from optviz.surfaces import SURFACES, Surface, own_key
 from optviz.tuning import tuned_lr
 
 RACERS_AT_MOST = 8
@@ -83,7 +83,7 @@ class Pick:
     def canonical(self, entry: Entry) -> Pick:
         """The same pick with its values checked and those at their defaults left out."""
         complete = entry.complete(dict(self.values))
-        return Pick(self.key, {name: v for name, v in complete.items() if v != entry.defaults[name]})
+        return Pick(entry.key, {name: v for name, v in complete.items() if v != entry.defaults[name]})
 
 
 @dataclass(frozen=True)
@@ -285,8 +285,16 @@ def labels(racers: Iterable[Racer]) -> list[str]:
 # From Python ---------------------------------------------------------------------------------------------------------
 
 
+def surface(formula: str, reach: float = 3.0) -> Surface:
+    """Your own surface, for `trace`: `surface("x^2 + 10y^2")`, shown from −reach to reach.
+
+    Raises ValueError, with a caret below the place, if the text is not a formula of x and y.
+    """
+    return SURFACES[own_key(formula, reach)]
+
+
 def trace(
-    surface: str,
+    surface: str | Surface,
     optimizer: str,
     *,
     steps: int,
@@ -298,13 +306,13 @@ def trace(
     seed: int = 0,
     **hyperparameters: Any,
 ) -> Trajectory:
-    """Run one optimizer on one surface: `trace("rosenbrock", "adam", steps=500, lr=0.02)`.
+    """Run one optimizer on one surface, listed or your own: `trace("rosenbrock", "adam", steps=500, lr=0.02)`.
 
     `schedules` maps a hyperparameter to a schedule, as in `{"lr": Pick("cosine")}`. Returns a `Trajectory` of NumPy
     float64 arrays; a run that diverges is returned with its infinities. Raises ValueError, with what is allowed, on an
     unknown name, a wrong shape or a value outside its domain.
     """
-    field = SURFACES.find(surface)
+    field = surface if isinstance(surface, Surface) else SURFACES.find(surface)
     try:
         point = np.asarray(field.starts[0] if start is None else start, dtype=np.float64)
     except (TypeError, ValueError):

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
+from optviz.programs import program
 from optviz.spec import Value
 from optviz.surfaces import SURFACES
 
@@ -36,11 +36,8 @@ def _over_window(key: str, values: tuple[tuple[str, Value], ...], cells: int) ->
     own = entry.hyper(**dict(values))
     left, right, bottom, top = entry.window
     alpha, beta = np.linspace(left, right, cells), np.linspace(bottom, top, cells)
-    loss = np.asarray(_evaluator(key, own.static)(own.traced, *np.meshgrid(alpha, beta)))
-    return Slice(alpha, beta, loss)
-
-
-@lru_cache(maxsize=64)
-def _evaluator(key: str, static: tuple):
-    entry = SURFACES[key]
-    return jax.jit(lambda traced, x, y: entry.fn(x, y, **entry.unpack(traced, static)))
+    evaluate = program(
+        ("over window", key, own.static),
+        lambda: lambda traced, x, y: entry.fn(x, y, **entry.unpack(traced, own.static)),
+    )
+    return Slice(alpha, beta, np.asarray(evaluate(own.traced, *np.meshgrid(alpha, beta))))

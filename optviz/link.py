@@ -179,4 +179,6 @@ def _forgiving(messages: list[str]) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        messages.append(f"Part of the link could not be read: {error}. The default stands in for it.")
+        sentence, gap, drawing = str(error).partition("\n\n")  # of a formula, the text with a caret below the place
+        sentence = f"Part of the link could not be read: {sentence.rstrip('.')}. The default stands in for it."
+        messages.append(sentence + gap + drawing)

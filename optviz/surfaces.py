@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import product
 from math import e, pi
 from typing import Any, NamedTuple
@@ -30,7 +31,9 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
+from optviz.expression import parse
 from optviz.spec import Catalogue, Entry, Param, Source
+from optviz.stationary import stationary_points
 
 
 class Minimum(NamedTuple):
@@ -53,7 +56,7 @@ class Surface(Entry):
     minima: tuple[Minimum, ...] | Callable[..., tuple[Minimum, ...]] = ()  # or a function of the surface's parameters
     saddles: tuple[Point, ...] | Callable[..., tuple[Point, ...]] = ()
     degenerate: bool = False  # the Hessian vanishes at the saddle, so that its eigenvalues show nothing
-    log: bool = False  # the values span so many powers of ten that a picture needs log colours of f − f*
+    log: bool | None = False  # the picture needs log colours of f − f*; None leaves it to the values
     teaches: str
     kinks: str = ""  # where it is not differentiable, and what autodiff gives there
 
@@ -75,7 +78,49 @@ class Surface(Entry):
         return tuple(minimum for minimum in minima if minimum.value <= least + 1e-9 * max(1.0, abs(least)))
 
 
-SURFACES = Catalogue("surface", Surface, argument=("x", "y"))
+class Surfaces(Catalogue[Surface]):
+    """The catalogue and, beyond what it lists, every formula: the key "=x^2 + y^4@3" is that formula over ±3.
+
+    So a visitor's own surface goes wherever a listed one goes, into links and pins too.
+    """
+
+    def __getitem__(self, key: str) -> Surface:
+        return _own(key) if key.startswith("=") else super().__getitem__(key)
+
+    def find(self, key: Any) -> Surface:
+        return _own(key) if isinstance(key, str) and key.startswith("=") else super().find(key)
+
+
+def own_key(formula: str, reach: float = 3.0) -> str:
+    """The key of a formula over the window from −reach to reach."""
+    return f"={formula.strip()}@{REACH.write(float(reach))}"
+
+
+@lru_cache(maxsize=64)
+def _own(key: str) -> Surface:
+    formula, _, reach_text = key[1:].rpartition("@") if "@" in key else (key[1:], "", "3")
+    reach = float(REACH.parse(reach_text))
+    expression = parse(formula)
+    window = (-reach, reach, -reach, reach)
+    return Surface(
+        key=own_key(formula, reach),
+        fn=expression.fn,
+        title="Your own f(x, y)",
+        summary="A formula of your own, with exact derivatives.",
+        formula=f"f(x, y) = {expression.latex}",
+        source=Source("You", 2026, "your own formula"),
+        window=window,
+        starts=((-0.6 * reach, 0.4 * reach),),
+        minima=lambda: tuple(Minimum(*p[:3]) for p in stationary_points(expression.fn, window) if p.kind == "minimum"),
+        saddles=lambda: tuple(p[:2] for p in stationary_points(expression.fn, window) if p.kind == "saddle"),
+        log=None,
+        teaches="Minima and saddles are found by Newton's method from 576 starts.",
+    )
+
+
+REACH = Param("reach", "±", 3.0, 0.5, 50.0, log=True, domain="[0.1, 100]", title="window", help="How far it is shown.")
+
+SURFACES = Surfaces("surface", Surface, argument=("x", "y"))
 surface = SURFACES.declare
 
 SURVEY = Source(

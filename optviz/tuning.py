@@ -19,5 +19,6 @@ def _tuned() -> dict[str, dict[str, float]]:
 
 
 def tuned_lr(surface: str, optimizer: str) -> float:
-    """The stored learning rate; the card's default for a pair that nobody has tuned yet."""
-    return _tuned().get(surface, {}).get(optimizer, float(OPTIMIZERS[optimizer].defaults["lr"]))
+    """The stored learning rate; a visitor's own surface is taken for a valley, for want of anything better."""
+    rates = _tuned().get("valley" if surface.startswith("=") else surface, {})
+    return rates.get(optimizer, float(OPTIMIZERS[optimizer].defaults["lr"]))

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 ROUNDING = 4e-16  # relative; about what one evaluation of a derivative loses
-COPIES = 6  # the reference and five disturbed ones
+COPIES = 4  # the reference and three disturbed ones
 
 Slots = dict[str, Any]
 Values = dict[str, Any]

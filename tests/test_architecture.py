@@ -14,8 +14,9 @@ ROOT = Path(__file__).parents[1]
 
 # From the bottom up. A room may import from the rooms below it; rooms on one line do not know each other.
 LAYERS = [
-    {"spec"},
-    {"surfaces", "optimizers", "schedules", "expression"},
+    {"spec", "programs", "expression"},
+    {"stationary"},
+    {"surfaces", "optimizers", "schedules"},
     {"problems", "tuning"},
     {"descent"},
     {"landscape", "doctor"},

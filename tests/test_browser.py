@@ -401,3 +401,22 @@ def test_plotly_is_found_and_replaced_by_its_fallback(context, options):
         loaded = guest.page.evaluate("performance.getEntriesByType('resource').map(entry => entry.name)")
         assert any(name.endswith("/app/static/plotly.min.js") for name in loaded)
         assert guest.probe()["view"]["surface"]["x"] == [-2, 2]
+
+
+def test_a_formula_of_ones_own_races_and_a_hostile_one_is_refused(visitor):
+    guest = visitor().open("/descent?surface=%3Dx%5E2%2B3y%5E2%404&start=2~1&racer=sgd~lr~0.1").at_the_end()
+    exact = optviz.trace(optviz.surface("x^2+3y^2", 4.0), "sgd", steps=500, start=(2.0, 1.0), lr=0.1)
+    np.testing.assert_allclose(guest.probe()["heads"]["SGD"], exact.theta[-1], atol=1e-30)
+    box = guest.page.get_by_role("textbox", name="f(x, y) =")
+    box.fill("__import__('os').system('id')")
+    box.press("Enter")
+    guest.page.get_by_test_id("stAlert").first.wait_for()
+    assert box.input_value() == "__import__('os').system('id')"  # stays, to be mended
+    assert guest.query["surface"] == ["=x^2+3y^2@4"]
+    box.fill("x^2 + y^4")
+    box.press("Enter")
+    guest.until_query(lambda query: query["surface"] == ["=x^2 + y^4@4"], "the good formula in the address")
+    guest.settled().at_the_end()
+    assert guest.page.get_by_test_id("stAlert").count() == 0
+    better = optviz.trace(optviz.surface("x^2 + y^4", 4.0), "sgd", steps=500, start=(2.0, 1.0), lr=0.1)
+    guest.until(lambda state: np.allclose(state["heads"]["SGD"], better.theta[-1], atol=1e-7), "the race on it")

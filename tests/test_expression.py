@@ -194,7 +194,7 @@ def test_derivatives_agree_with_hand_written_ones(text, slopes, curvatures):
 
 
 @pytest.mark.parametrize("exponent", range(5))
-@pytest.mark.parametrize("spelling", ["x^{}", "x**{}.0", "x^({}+1-1)", "(x+0y)^{}"])
+@pytest.mark.parametrize("spelling", ["x^{}", "(x+0y)^({}+1-1)"])
 def test_whole_exponents_have_all_derivatives_at_zero(exponent, spelling):
     fn, point = parse(spelling.format(exponent)).fn, 0.0
     for order in range(4):

@@ -466,7 +466,9 @@ def test_runs_longer_than_the_longest_program_are_joined():
 @every_optimizer
 def test_maps_over_hyperparameters(key):
     """A sweep is the same function under `vmap`: each of its runs is the run by itself."""
-    entry, problem = OPTIMIZERS[key], quiet("valley")
+    entry, alone_on = OPTIMIZERS[key], quiet("valley")
+    real = from_surface(SURFACES["valley"], FIELDS["valley"].start, surface_values=FIELDS["valley"].values)
+    problem = replace(real, draw=alone_on.draw)
     default = rule(entry, {})
     settings = [values for i, values in enumerate(REFERENCES[key].settings) if "valley" not in listed(key, i)]
     same_program = [bound for bound in (rule(entry, values) for values in settings) if bound.key == default.key]
@@ -481,7 +483,7 @@ def test_maps_over_hyperparameters(key):
     assert thetas.shape == (len(rules), STEPS + 1, 2)
     assert not np.array_equal(thetas[-1], thetas[-2])  # the rates did arrive
     for theta, bound in zip(thetas, rules, strict=True):
-        assert apart(theta, descend(problem, bound, STEPS).theta).max() <= BAR
+        assert apart(theta, descend(alone_on, bound, STEPS).theta).max() <= BAR
 
 
 # Noise and penalties -------------------------------------------------------------------------------------------------
@@ -842,7 +844,8 @@ def test_200_static_values_leave_memory_bounded():
     program = """
 import dataclasses, jax.numpy as jnp
 from optviz import SURFACES
-from optviz.descent import COMPILED_AT_MOST, descend, rule
+from optviz.descent import descend, rule
+from optviz.programs import COMPILED_AT_MOST
 from optviz.optimizers import LR, Optimizer
 from optviz.problems import from_surface
 from optviz.spec import Catalogue, Param, Source

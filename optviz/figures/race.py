@@ -179,9 +179,11 @@ def _rank(value: float, lowest: float | None) -> str:
     return "global minimum" if lowest is not None and value <= lowest + 1e-9 * max(1, abs(lowest)) else "local minimum"
 
 
-def _heights(loss: np.ndarray, lowest: float | None, log: bool) -> tuple[np.ndarray, dict, str, dict]:
+def _heights(loss: np.ndarray, lowest: float | None, log: bool | None) -> tuple[np.ndarray, dict, str, dict]:
     """What the colour shows, its colour bar, its unit and the contour levels: the loss itself, or log₁₀ of its height
     above the minimum, with the bar labelled so."""
+    if log is None and lowest is not None:  # a visitor's own surface: log colours if half the window is all but floor
+        log = bool(np.median(loss) - lowest < 0.02 * (loss.max() - lowest))
     if not log or lowest is None:
         return loss, {"title": {"text": "f"}}, "f", _levels(loss)
     above = loss - lowest

@@ -56,7 +56,10 @@ class Desk:
     def say(self) -> None:
         """Show what could not be read of a link or an input, until something else is changed."""
         for message in st.session_state.get(self.key("messages"), []):
-            st.warning(_plain(message), icon=":material/error_outline:")
+            sentence, _, drawing = message.partition("\n\n")  # a formula with a caret below the place needs its columns
+            st.warning(_plain(sentence), icon=":material/error_outline:")
+            if drawing:
+                st.code(drawing, language=None)
 
     def publish(self) -> None:
         """Write the experiment into the address."""
@@ -76,7 +79,7 @@ class Desk:
                 self.put(change(self.experiment, st.session_state[key] if key else None))
                 st.session_state[self.key("messages")] = []
             except ValueError as error:
-                st.session_state[self.key("messages")] = [f"That does not work: {error}."]
+                st.session_state[self.key("messages")] = [f"That does not work: {error}"]
 
         return used
 

@@ -24,30 +24,37 @@ from optviz.experiment import (
     labels,
     run,
 )
+from optviz.expression import FUNCTIONS, LENGTH
 from optviz.figures.race import dragging, race
 from optviz.figures.theme import style
 from optviz.optimizers import OPTIMIZERS
 from optviz.schedules import SCHEDULES
 from optviz.spec import Param, number
-from optviz.surfaces import SURFACES
+from optviz.surfaces import REACH, SURFACES, own_key
 from optviz.ui.controls import control
 from optviz.ui.desk import Desk
 from optviz.ui.stage import stage
+
+OWN = "="  # stands in the list of surfaces for every formula of the visitor's own
+FIRST_FORMULA = "x^2 + 10y^2 + 3 sin(3x)"
 
 
 def surface_panel(desk: Desk) -> None:
     """Choose the surface, its parameters, the start and the length of the run."""
     experiment = desk.experiment
+    own = experiment.surface.key.startswith(OWN)
     key = desk.key("surface")
-    st.session_state[key] = experiment.surface.key
+    st.session_state[key] = OWN if own else experiment.surface.key
     st.selectbox(
         "Surface",
-        list(SURFACES),
-        format_func=lambda name: SURFACES[name].title,
+        [*SURFACES, OWN],
+        format_func=lambda name: "Your own f(x, y)" if name == OWN else SURFACES[name].title,
         key=key,
-        help="The landscape to descend. Each has its own lesson.",
-        on_change=desk.callback(lambda old, name: old.on(Pick(name)), key),
+        help="The landscape to descend. Each has its own lesson; the last one is what you type.",
+        on_change=desk.callback(lambda old, name: old.on(Pick(own_key(FIRST_FORMULA) if name == OWN else name)), key),
     )
+    if own:
+        _formula(desk)
     st.caption(experiment.entry.teaches)
     for param in experiment.entry.params:
         _field(
@@ -62,6 +69,29 @@ def surface_panel(desk: Desk) -> None:
         with column:
             _start(desk, axis)
     _setting(desk, STEPS)
+
+
+def _formula(desk: Desk) -> None:
+    """What the visitor's own surface is, and how far it is shown. A text that is no formula stays, to be mended."""
+    written, reach = desk.experiment.surface.key[1:].rsplit("@", 1)
+    text_key, reach_key = desk.key("formula"), desk.key("reach")
+    if st.session_state.get(desk.key("formula-of")) != desk.experiment.surface.key or text_key not in st.session_state:
+        st.session_state[desk.key("formula-of")] = desk.experiment.surface.key
+        st.session_state[text_key] = written
+    st.text_input(
+        "f(x, y) =",
+        key=text_key,
+        max_chars=LENGTH,
+        help="For example x^2 + 10y^2, sin(3x)·e^(-y²), |x| + max(y, 0). Known: + − · / ^ ( ) | |, pi, e, and "
+        + ", ".join(FUNCTIONS),
+        on_change=desk.callback(lambda old, text: replace(old, surface=Pick(own_key(text, float(reach)))), text_key),
+    )
+    control(
+        REACH,
+        float(reach),
+        reach_key,
+        desk.callback(lambda old, value: old.on(Pick(own_key(written, value))), reach_key),
+    )
 
 
 def _surface_value(param: Param) -> Callable[[Experiment, Any], Experiment]:
