@@ -23,11 +23,11 @@ STANDSTILL = 1e-4  # share of the window's diagonal that a tail must cover to co
 NEAR = 1e-2  # share of the window's diagonal: nearer to a minimum than this, a short tail is an arrival, not a stall
 
 STATES = {
-    "converged": "over the last tenth of the run the loss stays within the tolerance of the nearest minimum's",
+    "converged": "over the last tenth of the run the loss stays within the tolerance of the nearest listed minimum's",
     "oscillating": "over the last tenth of the run successive steps point back at each other (mean cosine below −0.5) "
     "and the loss falls by less than 1 % of what is left",
     "stalled": "over the last tenth of the run it covers less than a ten-thousandth of the window's diagonal, "
-    "and no minimum is within a hundredth of it",
+    "and no listed minimum is within a hundredth of it",
     "moving": "none of the other rules: it is still on its way",
     "diverged": "its loss or position stopped being a finite number, or it is more than 1,000 windows away",
 }

@@ -167,7 +167,7 @@ def _plane(experiment: Experiment, minima: Sequence[Any], lowest: float | None) 
         "kind": "plane",
         "x": "x",
         "y": "y",
-        "title": f"{surface.title}: f(x, y) from above",
+        "title": f"{surface.title} from above",
         "alt": f"Contour map of the {surface.title} surface with the paths of {len(experiment.racers)} optimizers",
         "figure": {"data": [contour], "layout": layout},
         "click": True,

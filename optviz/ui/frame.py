@@ -63,11 +63,11 @@ def frame(path: str, *, warm: Experiment, tools: Callable[[], None] = lambda: No
     st.set_page_config(page_title=f"{page.title} · optviz", page_icon=str(ICON), layout="wide")
     _prepare_server(warm)
     st.html(MARGINS)
-    prepare()
     with st.container(horizontal=True, vertical_alignment="center", key="navigation"):
         for other in PAGES:
             title = "**optviz**" if other.path == "app.py" else other.title
             st.page_link(other.path, label=title, icon=other.icon, help=other.help)
+        prepare()  # has no size of its own, and would cost a row elsewhere
         st.space("stretch")
         tools()
     arrived = st.session_state.get("page") != path
