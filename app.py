@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from optviz.experiment import run
 from optviz.link import to_query
 from optviz.optimizers import OPTIMIZERS
 from optviz.surfaces import SURFACES
@@ -23,6 +24,7 @@ def saddle() -> None:
     desk.publish()
 
 
+descent, _, rmsprop, _ = (one.outcome.arrived for one in run(SADDLE))
 words, picture = st.columns([2, 3], gap="large", vertical_alignment="center")
 with words:
     st.title("Watch optimizers think")
@@ -31,9 +33,9 @@ with words:
         "Move a slider and the answer is there."
     )
     st.markdown(
-        "**Here:** four rules start near a saddle (✕), where the slope vanishes. Plain gradient descent waits there. "
-        "RMSProp and Adam divide by the size of the gradient and hardly notice. "
-        "Click the surface to start somewhere else."
+        "**Here:** four rules start beside a saddle (✕), where the slope vanishes. Plain gradient descent waits there "
+        f"and needs {descent} steps to a minimum (★). RMSProp, which divides by the size of the gradient, "
+        f"needs {rmsprop}. Click the surface to start somewhere else."
     )
     for page in PAGES[1:]:
         st.page_link(page.path, label=f"**{page.title}:** {page.help}", icon=page.icon)

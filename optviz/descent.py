@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import jax
@@ -138,24 +139,34 @@ def sweep(
     def build() -> Callable:
         run = _build(problem, rule, length, fresh=True)
 
-        def lean(hyper, values, carried, first, key):
+        def lean(hyper, values, carried, first, draws):
             thetas, losses, (grads, *_) = run(
-                {**values, "rule": {**values["rule"], "hyper": hyper}}, carried, first, key
+                {**values, "rule": {**values["rule"], "hyper": hyper}}, carried, first, draws
             )
             return thetas, losses, grads
 
         return jax.vmap(lean, in_axes=(0, None, None, None, None))
 
     compiled = program((problem.key, rule.key, length, "sweep"), build)
-    thetas, losses, grads = map(np.asarray, compiled(hypers, *_arguments(problem, rule, steps, None)))
+    thetas, losses, grads = map(np.asarray, compiled(hypers, *_arguments(problem, rule, steps, length, None)))
     return thetas[:, : steps + 1], losses[:, : steps + 1], grads[:, :steps]
 
 
-def _arguments(problem: Problem, rule: Rule, horizon: int, state: State | None) -> tuple:
-    """What a program is called with: values, what is carried from step to step, the first step, the random key."""
+def _arguments(problem: Problem, rule: Rule, horizon: int, length: int, state: State | None) -> tuple:
+    """What a program is called with: values, what is carried from step to step, the first step, chance's part."""
     values = {"problem": problem.values, "rule": rule.values, "horizon": np.float64(horizon)}
     carried = (problem.theta0, None, None) if state is None else (state.theta, state.slots, state.memory)
-    return values, carried, np.int64(0 if state is None else state.t), np.array([0, problem.seed], dtype=np.uint32)
+    first = 0 if state is None else state.t
+    return values, carried, np.int64(first), _draws(problem.draw, problem.seed, first, length)
+
+
+@lru_cache(maxsize=32)
+def _draws(draw: Callable, seed: int, first: int, length: int) -> Any:
+    """What chance gives to each of `length` steps. A program of its own, which all rules share: random numbers take
+    longer to compile than any rule."""
+    compiled = program(("draws", draw, length), lambda: jax.vmap(draw, in_axes=(None, 0)))
+    key = np.array([0, seed], dtype=np.uint32)
+    return jax.tree.map(np.asarray, compiled(key, np.arange(first, first + length)))
 
 
 def _piece(problem: Problem, rule: Rule, steps: int, horizon: int, state: State | None) -> Trajectory:
@@ -163,7 +174,7 @@ def _piece(problem: Problem, rule: Rule, steps: int, horizon: int, state: State 
     fresh = state is None
     compiled = program((problem.key, rule.key, length, fresh), lambda: _build(problem, rule, length, fresh))
     first = 0 if state is None else state.t
-    theta, loss, records = jax.tree.map(np.asarray, compiled(*_arguments(problem, rule, horizon, state)))
+    theta, loss, records = jax.tree.map(np.asarray, compiled(*_arguments(problem, rule, horizon, length, state)))
     grad, step, lr, slots, memory, scheduled = jax.tree.map(lambda record: record[:steps], records)
     last = jax.tree.map(lambda record: record[-1], (slots, memory))
     return Trajectory(
@@ -186,7 +197,7 @@ def _build(problem: Problem, rule: Rule, length: int, fresh: bool) -> Callable:
     schedules = {name: (entry, own.static) for name, (entry, own) in rule.schedules.items()}
     objective, loss_of = problem.objective, problem.loss
 
-    def run(values, carried, first, key):
+    def run(values, carried, first, draws):
         theta0, slots0, memory0 = carried
         hyper0 = optimizer.unpack(values["rule"]["hyper"], static)
         if fresh:
@@ -214,7 +225,6 @@ def _build(problem: Problem, rule: Rule, length: int, fresh: bool) -> Callable:
             return (theta + step, slots, memory), (theta + step, (grad, step, hyper["lr"], slots, memory, scheduled))
 
         times = first + jnp.arange(length)
-        draws = jax.vmap(lambda t: problem.draw(key, t))(times)
         _, (thetas, records) = jax.lax.scan(move, (theta0, slots0, memory0), (times.astype(theta0.dtype), draws))
         thetas = jnp.concatenate([theta0[None], thetas])
         return thetas, jax.vmap(lambda theta: loss_of(theta, values["problem"]))(thetas), records

@@ -16,7 +16,7 @@ from optviz.descent import Trajectory
 from optviz.surfaces import Minimum
 
 TAIL_SHARE, TAIL_AT_LEAST = 0.1, 10
-FAR = 1000.0  # window diagonals from its centre: further out a run has left for good
+FAR = 1000.0  # window diagonals further out than the start: there a run has left for good
 TURNING = -0.5  # mean cosine between one step and the next below which a run goes back and forth
 IMPROVEMENT = 0.01  # share of the remaining loss that a tail must win to count as progress
 STANDSTILL = 1e-4  # share of the window's diagonal that a tail must cover to count as motion
@@ -27,7 +27,8 @@ STATES = {
     "oscillating": "over the last tenth of the run successive steps point back at each other (mean cosine below −0.5) "
     "and the loss falls by less than 1 % of what is left",
     "stalled": "over the last tenth of the run it covers less than a ten-thousandth of the window's diagonal, "
-    "and no listed minimum is within a hundredth of it",
+    "and no listed minimum is within a hundredth of it: it may rest at a saddle, a maximum, a minimum that is not "
+    "listed or that the L2 penalty has moved, or creep over a plateau",
     "moving": "none of the other rules: it is still on its way",
     "diverged": "its loss or position stopped being a finite number, or it is more than 1,000 windows away",
 }
@@ -35,17 +36,21 @@ STATES = {
 
 class Outcome(NamedTuple):
     """How a run ended. `at` is the step at which it diverged; `arrived` the first step within the tolerance of the
-    lowest minimum; both are None if that never happened, and so is `nearest` where a surface has no minimum."""
+    lowest minimum; both are None if that never happened. `nearest` and `lowest`, which is f*, are None where the
+    surface has no minimum."""
 
     state: str
     loss: float
     nearest: Minimum | None
     distance: float
+    lowest: float | None
     arrived: int | None
     at: int | None
 
     @property
     def sentence(self) -> str:
+        if self.at == 0:
+            return "diverged: not defined at the start"
         return f"diverged at step {self.at}" if self.state == "diverged" else self.state
 
 
@@ -57,19 +62,22 @@ def outcome(
     diagonal = math.hypot(right - left, top - bottom)
     centre = np.array([(left + right) / 2, (bottom + top) / 2])
     with np.errstate(over="ignore", invalid="ignore"):
-        near = np.linalg.norm(run.theta - centre, axis=1) <= FAR * diagonal
+        distance = np.linalg.norm(run.theta - centre, axis=1)
+        near = distance <= FAR * diagonal + distance[0]
         lost = ~(near & np.isfinite(run.loss))  # NaN compares as not near
     at = int(np.argmax(lost)) if lost.any() else None
     nearest = min(minima, key=lambda m: math.dist((m.x, m.y), run.theta[-1]), default=None) if at is None else None
+    lowest = min((m.value for m in minima), default=None)
     arrived = None
-    if minima:
-        close = run.loss - min(m.value for m in minima) <= tolerance
+    if lowest is not None:
+        close = run.loss - lowest <= tolerance
         arrived = int(np.argmax(close)) if close.any() else None
     return Outcome(
         state="diverged" if at is not None else _state_of_tail(run, nearest, diagonal, tolerance),
         loss=float(run.loss[-1]),
         nearest=nearest,
         distance=math.dist((nearest.x, nearest.y), run.theta[-1]) if nearest else math.nan,
+        lowest=lowest,
         arrived=arrived,
         at=at,
     )

@@ -28,7 +28,9 @@ RACERS_AT_MOST = 8
 PINS_AT_MOST = 8
 FAMILY_AT_MOST, POINTS_AT_MOST = 64, 200  # with four series in float32 a quarter of a megabyte
 
-STEPS = Param("steps", "T", 500, 10, 5000, log=True, domain="[1, 5000]", help="How many steps every racer takes.")
+STEPS = Param(
+    "steps", "T", 500, 10, 5000, log=True, domain="[1, 5000]", static=True, help="How many steps every racer takes."
+)
 NOISE = Param(
     "noise",
     "σ",
@@ -177,11 +179,23 @@ class Experiment:
         """Everything that is the same for all racers."""
         return (self.surface, self.start, self.steps, self.noise, self.l2, self.seed)
 
-    def on(self, surface: Pick) -> Experiment:
-        """The same race on another surface, from that surface's own start. Racers whose learning rate suits the old
-        surface get the one that suits the new; a rate that somebody chose stays."""
+    def differing(self, other: Experiment) -> str:
+        """What another experiment on the same surface has different, as in ", κ 10, noise 0.1"; "" if nothing."""
+        own = self.entry.param
+        values = [(own[name], self.surface_values[name], value) for name, value in other.surface_values.items()]
+        values += [(param, getattr(self, param.name), getattr(other, param.name)) for param in (STEPS, NOISE, L2, SEED)]
+        words = [f"{p.symbol or p.title or p.name} {p.write(there)}" for p, here, there in values if here != there]
+        words += ["another start"] if self.start != other.start else []
+        return "".join(f", {word}" for word in words)
+
+    def on(self, surface: Pick, given: Iterable[Racer] = ()) -> Experiment:
+        """The same race on another surface, from that surface's own start. Racers that nobody has set (those of
+        `given`, and those with the rate that suits the old surface) get the rate that suits the new one."""
+        given = tuple(given)
         racers = [
-            racer.but(lr=tuned_lr(surface.key, racer.optimizer.key)) if racer.tuned_to(self.surface.key) else racer
+            racer.but(lr=tuned_lr(surface.key, racer.optimizer.key))
+            if racer in given or racer.tuned_to(self.surface.key)
+            else racer
             for racer in self.racers
         ]
         return replace(self, surface=surface, racers=tuple(racers), start=None)
@@ -210,10 +224,14 @@ class Run(NamedTuple):
 def run(experiment: Experiment) -> list[Run]:
     """Let every racer run, then the pinned ones that belong to this surface, as they ran when they were pinned."""
     ghosts = [pin for pin in experiment.pins if pin.surface.key == experiment.surface.key]
-    pinned = labels([pin.racers[0] for pin in ghosts])
-    named = zip(labels(experiment.racers), experiment.racers, strict=True)
-    return [_one(experiment, racer, name) for name, racer in named] + [
-        _one(pin, pin.racers[0], f"{name} (pinned)", ghost=True) for name, pin in zip(pinned, ghosts, strict=True)
+    names = labels([*experiment.racers, *(pin.racers[0] for pin in ghosts)], unique=False)
+    live = zip(numbered(names[: len(experiment.racers)]), experiment.racers, strict=True)
+    pinned = [
+        f"{name} (pinned{experiment.differing(pin)})"
+        for name, pin in zip(names[len(experiment.racers) :], ghosts, strict=True)
+    ]
+    return [_one(experiment, racer, name) for name, racer in live] + [
+        _one(pin, pin.racers[0], name, ghost=True) for name, pin in zip(numbered(pinned), ghosts, strict=True)
     ]
 
 
@@ -225,7 +243,7 @@ def _one(experiment: Experiment, racer: Racer, label: str, ghost: bool = False) 
     )
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=32)  # of at most 4 MB each: 5,000 steps with all slots
 def _descend(racer: Racer, *conditions: Any) -> Trajectory:
     """Cached, so that moving one racer's slider leaves the others' runs as they are."""
     return descend(_problem(*conditions), racer.rule, conditions[2])
@@ -265,8 +283,9 @@ def family(racer: Racer, name: str, conditions: tuple) -> Family:
     return Family(values, every, theta[:, kept], loss[:, kept], gradient)
 
 
-def labels(racers: Iterable[Racer]) -> list[str]:
-    """What each racer is called: its title, and where several share a title, what tells them apart."""
+def labels(racers: Iterable[Racer], unique: bool = True) -> list[str]:
+    """What each racer is called: its title, and where several share a title, what tells them apart; if nothing does,
+    a number, unless they need not be `unique`."""
     racers = list(racers)
     names = []
     for racer in racers:
@@ -279,6 +298,11 @@ def labels(racers: Iterable[Racer]) -> list[str]:
         if len({other.schedules for other in rivals}) > 1:
             differing += [SCHEDULES[pick.key].title.lower() for _, pick in racer.schedules] or ["no schedule"]
         names.append(racer.entry.title + (f" ({', '.join(differing)})" if differing else ""))
+    return numbered(names) if unique else names
+
+
+def numbered(names: list[str]) -> list[str]:
+    """The names, with a number behind those that occur more than once."""
     return [f"{name} #{names[: i + 1].count(name)}" if names.count(name) > 1 else name for i, name in enumerate(names)]
 
 
@@ -300,7 +324,7 @@ def trace(
     steps: int,
     start: tuple[float, float] | None = None,
     surface_values: Mapping[str, Any] | None = None,
-    schedules: Mapping[str, Pick] | None = None,
+    schedules: Mapping[str, Pick | str] | None = None,
     noise: float = 0.0,
     l2: float = 0.0,
     seed: int = 0,
@@ -308,9 +332,10 @@ def trace(
 ) -> Trajectory:
     """Run one optimizer on one surface, listed or your own: `trace("rosenbrock", "adam", steps=500, lr=0.02)`.
 
-    `schedules` maps a hyperparameter to a schedule, as in `{"lr": Pick("cosine")}`. Returns a `Trajectory` of NumPy
-    float64 arrays; a run that diverges is returned with its infinities. Raises ValueError, with what is allowed, on an
-    unknown name, a wrong shape or a value outside its domain.
+    `schedules` maps a hyperparameter to a schedule, as in `{"lr": Pick("cosine", {"final": 0.1})}`.
+
+    Returns a Trajectory of NumPy float64 arrays; a run that diverges is returned with its infinities. Raises
+    ValueError, with what is allowed, on an unknown name, a wrong shape or a value outside its domain.
     """
     field = surface if isinstance(surface, Surface) else SURFACES.find(surface)
     try:
@@ -319,7 +344,11 @@ def trace(
         point = np.empty(0)  # not numbers at all
     if point.shape != (2,) or not np.isfinite(point).all():
         raise ValueError(f"start must be two finite numbers, not {start!r}")
-    picks = {name: (SCHEDULES.find(pick.key), dict(pick.values)) for name, pick in (schedules or {}).items()}
+    for argument, value in (("schedules", schedules), ("surface_values", surface_values)):
+        if not isinstance(value, Mapping | None):
+            raise ValueError(f"{argument} must be a mapping from names, not {value!r}")
+    given = {name: Pick(pick) if isinstance(pick, str) else pick for name, pick in (schedules or {}).items()}
+    picks = {name: (SCHEDULES.find(pick.key), dict(pick.values)) for name, pick in given.items()}
     return descend(
         from_surface(
             field,

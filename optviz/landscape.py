@@ -37,7 +37,7 @@ def _over_window(key: str, values: tuple[tuple[str, Value], ...], cells: int) ->
     left, right, bottom, top = entry.window
     alpha, beta = np.linspace(left, right, cells), np.linspace(bottom, top, cells)
     evaluate = program(
-        ("over window", key, own.static),
+        ("over window", entry.fn, own.static),
         lambda: lambda traced, x, y: entry.fn(x, y, **entry.unpack(traced, own.static)),
     )
     return Slice(alpha, beta, np.asarray(evaluate(own.traced, *np.meshgrid(alpha, beta))))

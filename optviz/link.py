@@ -139,7 +139,9 @@ def _read_racer(text: str, messages: list[str]) -> tuple[Racer, dict[str, str]]:
     racer = Racer(Pick(key, _read(entry.param, own, messages)))
     for name, texts in groups.items():
         with _forgiving(messages):
-            schedule = SCHEDULES.find(texts.pop("by", "none"))
+            if "by" not in texts:
+                raise ValueError(f"“{name[:32]}.…” belongs to a schedule, and no “{name[:32]}.by” says which")
+            schedule = SCHEDULES.find(texts.pop("by"))
             pick = Pick(schedule.key, _read(schedule.param, texts, messages))
             racer = replace(racer, schedules={**dict(racer.schedules), name: pick})
     return racer, conditions

@@ -68,7 +68,7 @@ EPS = Param("eps", "ε", 1e-8, 1e-12, 1e-1, log=True, domain="[0, inf)", title="
 EPS_IN_SQRT = Param("eps_in_sqrt", "", False, title="epsilon under the root",
                     help="Adds ε under the square root, as optax does by default, instead of outside, as PyTorch does.")
 AMSGRAD = Param("amsgrad", "", False, title="AMSGrad",
-                help="Divides by the largest second moment so far, so that the effective step can never grow again.")
+                help="Divides by the largest average of squared gradients so far instead of by the present one.")
 LINE_SEARCH = Param("line_search", "", False, static=True,
                     help="Halves the step until the loss falls enough (Armijo's rule). "
                     "Goes along −∇f where the model points uphill.")
@@ -93,7 +93,8 @@ LINE_SEARCH = Param("line_search", "", False, static=True,
             "averaging",
             "",
             False,
-            help="Averages gradients, b ← ρb + (1−ρ)g, instead of accumulating them, b ← ρb + g: 1−ρ times the step.",
+            help="Averages gradients, b ← ρb + (1−ρ)g, instead of accumulating them, b ← ρb + g: steps are 1−ρ times "
+            "as long, and dampening does nothing.",
         ),
     ),
     slots=("b",),
@@ -125,7 +126,7 @@ def sgd(grad, *, b, t, lr, momentum, dampening, nesterov, averaging):
             "accumulating",
             options=("accumulating", "averaging", "velocity"),
             static=True,
-            help="Accumulating: v ← ρv + g, θ ← θ − ηv. Averaging: v ← ρv + (1−ρ)g, whose 1−ρ times the step. "
+            help="Accumulating: v ← ρv + g, θ ← θ − ηv. Averaging: v ← ρv + (1−ρ)g, with steps 1−ρ as long. "
             "Velocity: v ← ρv − ηg, θ ← θ + v, which differs from the first only while η changes.",
         ),
     ),
@@ -281,7 +282,7 @@ def rmsprop(grad, *, v, m, b, lr, decay, eps, momentum, centered, eps_in_sqrt):
             domain="[0, 1)",
             help="Memory of both averages, of squared gradients and of squared steps.",
         ),
-        EPS.but(default=1e-6, help="Starts the motion: the first step is about √ε long."),
+        EPS.but(default=1e-6, help="Starts the motion: the first step is about √(ε/(1−ρ)) long."),
     ),
     slots=("v", "d"),
     formula=r"\Delta_t = \sqrt{\frac{d_{t-1} + \varepsilon}{v_t + \varepsilon}}\; g_t \qquad "
@@ -524,7 +525,7 @@ def _lbfgs_start(theta, memory, **_):
             10,
             1,
             20,
-            domain="[1, 200]",
+            domain="[1, 20]",
             static=True,
             help="How many recent (step, gradient change) pairs stand in for the Hessian.",
         ),
@@ -619,7 +620,7 @@ def optax_optimizer(**card: Any) -> Callable[[Callable], Callable]:
 @optax_optimizer(
     title="AdaBelief",
     params=(LR, BETA1, BETA2, EPS.but(default=1e-16, low=1e-16)),
-    formula=r"s_t = \beta_2 s_{t-1} + (1-\beta_2)(g_t - m_t)^2 + \varepsilon \qquad "
+    formula=r"s_t = \beta_2 s_{t-1} + (1-\beta_2)(g_t - m_t)^2 \qquad "
     r"\theta_{t+1} = \theta_t - \eta\,\hat m_t / (\sqrt{\hat s_t} + \varepsilon)",
     source=Source("Zhuang et al.", 2020, "AdaBelief Optimizer", "https://arxiv.org/abs/2010.07468"),
 )

@@ -61,11 +61,16 @@ def from_surface(
         return loss(theta, values) + penalty + values["noise"] * jnp.sum(draw * theta)
 
     return Problem(
-        key=(surface.key, surface.fn, own.static),
+        key=(surface.fn, own.static),
         loss=loss,
         objective=objective,
-        draw=lambda key, t: jax.random.normal(jax.random.fold_in(key, t), (2,)),
+        draw=standard_normal,
         values={"surface": own.traced, "noise": np.float64(noise), "l2": np.float64(l2)},
         theta0=np.array(start, dtype=np.float64),
         seed=seed,
     )
+
+
+def standard_normal(key: jax.Array, t: jax.Array) -> jax.Array:
+    """Two independent standard normal numbers for step t: ξ."""
+    return jax.random.normal(jax.random.fold_in(key, t), (2,))

@@ -28,10 +28,12 @@ from itertools import product
 from math import e, pi
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from optviz.expression import parse
+from optviz.programs import program
 from optviz.spec import Catalogue, Entry, Param, Source
 from optviz.stationary import stationary_points
 
@@ -87,6 +89,9 @@ class Surfaces(Catalogue[Surface]):
     def __getitem__(self, key: str) -> Surface:
         return _own(key) if key.startswith("=") else super().__getitem__(key)
 
+    def __contains__(self, key: object) -> bool:
+        return super().__contains__(key) or (isinstance(key, str) and key.startswith("=") and _is_own(key))
+
     def find(self, key: Any) -> Surface:
         return _own(key) if isinstance(key, str) and key.startswith("=") else super().find(key)
 
@@ -96,10 +101,22 @@ def own_key(formula: str, reach: float = 3.0) -> str:
     return f"={formula.strip()}@{REACH.write(float(reach))}"
 
 
+def own_parts(key: str) -> tuple[str, float]:
+    """The formula and the reach that an own key spells. Raises ValueError on a window that is out of bounds."""
+    formula, _, reach = key[1:].rpartition("@") if "@" in key else (key[1:], "", REACH.write(REACH.default))
+    return formula, float(REACH.parse(reach))
+
+
+def _is_own(key: str) -> bool:
+    try:
+        return bool(_own(key))
+    except ValueError:
+        return False
+
+
 @lru_cache(maxsize=64)
 def _own(key: str) -> Surface:
-    formula, _, reach_text = key[1:].rpartition("@") if "@" in key else (key[1:], "", "3")
-    reach = float(REACH.parse(reach_text))
+    formula, reach = own_parts(key)
     expression = parse(formula)
     window = (-reach, reach, -reach, reach)
     return Surface(
@@ -110,12 +127,22 @@ def _own(key: str) -> Surface:
         formula=f"f(x, y) = {expression.latex}",
         source=Source("You", 2026, "your own formula"),
         window=window,
-        starts=((-0.6 * reach, 0.4 * reach),),
+        starts=(_defined_start(expression.fn, reach),),
         minima=lambda: tuple(Minimum(*p[:3]) for p in stationary_points(expression.fn, window) if p.kind == "minimum"),
         saddles=lambda: tuple(p[:2] for p in stationary_points(expression.fn, window) if p.kind == "saddle"),
         log=None,
         teaches="Minima and saddles are found by Newton's method from 576 starts.",
     )
+
+
+def _defined_start(fn: Callable, reach: float) -> Point:
+    """A start at which the formula and its slope are finite, if one of nine has them: log(x) has none on the left."""
+    candidates = reach * np.array([(-0.6, 0.4), *product((0.6, -0.6, 0.1), (0.4, -0.4, 0.1))])
+    both = program(("at starts", fn), lambda: jax.vmap(jax.value_and_grad(lambda point: fn(point[0], point[1]))))
+    value, slope = both(candidates)
+    defined = np.isfinite(value) & np.isfinite(slope).all(axis=1)
+    x, y = candidates[np.argmax(defined)]
+    return round(float(x), 6), round(float(y), 6)
 
 
 REACH = Param("reach", "±", 3.0, 0.5, 50.0, log=True, domain="[0.1, 100]", title="window", help="How far it is shown.")
@@ -243,7 +270,8 @@ def sphere(x, y):
     window=(-2.0, 2.0, -2.0, 2.0),
     starts=((-1.8, 1.0), (1.5, 1.5), (-0.5, -1.8)),
     minima=(Minimum(0.0, 0.0, 0.0),),
-    note="The Hessian has the eigenvalues 1 and κ, so gradient descent diverges above a learning rate of 2/κ.",
+    log=True,
+    note="The Hessian has the eigenvalues 1 and κ: with κ ≥ 1, gradient descent diverges above a rate of 2/κ.",
     teaches="Descent zig-zags where one direction is steeper; momentum helps, and a rotation defeats Adam's scaling.",
 )
 def valley(x, y, *, kappa, rotation):
@@ -758,7 +786,16 @@ def _well(x: float, sharpness: float) -> Minimum:
     formula=r"f(x, y) = -e^{-(x + 1.5)^2 - y^2} - e^{-s\,[(x - 1.5)^2 + y^2]} + 0.02\,(x^2 + y^2)",
     source=OURS,
     params=(
-        Param("sharpness", "s", 25.0, 1.0, 100.0, log=True, domain="(0, inf)", help="Curvature; the left well has 1."),
+        Param(
+            "sharpness",
+            "s",
+            25.0,
+            1.0,
+            100.0,
+            log=True,
+            domain="(0, inf)",
+            help="How narrow the right well is; the left has 1.",
+        ),
     ),
     window=(-3.0, 3.0, -3.0, 3.0),
     starts=((0.9, 0.6), (1.5, 0.4), (-0.5, 1.5)),

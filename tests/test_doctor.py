@@ -183,7 +183,7 @@ def test_what_is_no_number_is_divergence_at_that_step(worst, where):
 
 @pytest.mark.parametrize(("windows", "state"), [(999, "converged"), (1001, "diverged")])
 def test_a_visit_outside_is_divergence_only_a_thousand_windows_away(windows, state):
-    path = [(0.0, windows * math.hypot(10, 10)), *[(0.0, 0.0)] * 30]
+    path = [(0.0, 0.0), (0.0, windows * math.hypot(10, 10)), *[(0.0, 0.0)] * 30]
     assert judged(made(path)).state == state
 
 
@@ -231,3 +231,13 @@ def test_the_shortest_runs_have_an_outcome(steps):
     assert judged(made([(1.0, 1.0)] * (steps + 1))).state == "stalled"
     assert judged(made([(0.0, 0.0)] * (steps + 1))).state == "converged"
     assert judged(made([(1.0 + i, 0.0) for i in range(steps + 1)])).state == "moving"
+
+
+def test_a_start_far_out_is_no_divergence():
+    run = made([(1e6 - 1e3 * i, 0.0) for i in range(40)])
+    assert judged(run).state == "moving"
+
+
+def test_a_start_where_nothing_is_defined_is_called_so():
+    run = optviz.trace(optviz.surface("log(x) + y^2"), "sgd", steps=20, start=(-1.0, 1.0))
+    assert judged(run).sentence == "diverged: not defined at the start"

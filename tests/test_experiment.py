@@ -226,7 +226,11 @@ def test_a_pin_runs_as_it_ran_when_it_was_pinned():
         pinned, surface=Pick("valley"), racers=(ADAM,), start=(0.5, 0.5), steps=60, noise=0.0, tolerance=0.1
     )
     *_, ghost = run(later)
-    assert (ghost.label, ghost.ghost, ghost.racer) == ("SGD (pinned)", True, SGD)
+    assert (ghost.label, ghost.ghost, ghost.racer) == (
+        "SGD (pinned, κ 10, T 40, σ 0.1, another start)",
+        True,
+        SGD,
+    )
     assert ghost.trajectory is run(first)[0].trajectory
     assert ghost.outcome == run(first)[0].outcome
 

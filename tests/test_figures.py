@@ -17,7 +17,7 @@ from optviz.figures import theme
 from optviz.figures.race import race
 from optviz.landscape import over_window
 from optviz.optimizers import OPTIMIZERS
-from optviz.surfaces import SURFACES
+from optviz.surfaces import SURFACES, own_key
 
 ROOT = Path(__file__).parents[1]
 SGD = Racer(Pick("sgd", {"lr": 0.001}))
@@ -306,3 +306,19 @@ def test_every_hue_stands_out_from_the_valleys_where_paths_matter(mode):
     for hue, color in theme.HUES.items():
         for ground in theme.SCALES[mode][:3]:
             assert abs(lab(color)[0] - lab(ground)[0]) >= 18, f"{hue} on {ground}"
+
+
+@pytest.mark.parametrize(
+    "formula", ["log(x)", "sqrt(x)y", "x^0.5 + y", "log(x - 100) + y", "exp(exp(x^2))", "1/(x - x) + y", "1/x + y^2"]
+)
+def test_a_formula_that_is_not_finite_everywhere_still_has_a_picture(formula):
+    experiment = Experiment(Pick(own_key(formula)), (Racer(Pick("adam")), Racer(Pick("newton"))), steps=20)
+    record = race(experiment, run(experiment))
+    json.dumps(record, allow_nan=False)
+    go.Figure(record["panels"][0]["figure"])
+
+
+@pytest.mark.parametrize("surface", [("double_well", "width"), ("valley", "kappa"), ("styblinski_tang", "tilt")])
+def test_a_huge_parameter_still_has_a_picture(surface):
+    experiment = Experiment(Pick(surface[0], {surface[1]: 1e300}), (Racer(Pick("adam")),), steps=20)
+    json.dumps(race(experiment, run(experiment)), allow_nan=False)

@@ -247,7 +247,7 @@ BAD_PARTS = [
     ("sgd~lr~0.1~momentum", SGD, "“momentum” stands without a value"),
     ("sgd~lr~0.1~~", SGD, "there is no parameter “”"),
     ("sgd~lr~0.1~lr.by~cosin", SGD, "did you mean cosine"),
-    ("sgd~lr~0.1~lr.final~0.5", SGD, "there is no schedule called 'none'"),
+    ("sgd~lr~0.1~lr.final~0.5", SGD, "no “lr.by” says which"),
     ("sgd~lr~0.1~nesterov.by~cosine", SGD, "sgd cannot schedule 'nesterov'; it can schedule lr, momentum"),
     (f"sgd~lr~0.1~{'y' * 1500}.by~cosine", SGD, "sgd cannot schedule 'yyy"),
     ("sgd~lr~0.1~.noise~0.5", SGD, "only a pin has conditions of its own"),
@@ -262,7 +262,7 @@ BAD_PARTS = [
         "there is no parameter “factor”",
     ),
     ("momentum~form~oval", Racer(Pick("momentum")), "form must be one of accumulating"),
-    ("lbfgs~memory~2.5", Racer(Pick("lbfgs")), "memory must be a whole number in [1, 200]"),
+    ("lbfgs~memory~2.5", Racer(Pick("lbfgs")), "memory must be a whole number in [1, 20]"),
 ]
 
 

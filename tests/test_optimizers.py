@@ -282,9 +282,8 @@ def test_chaotic_settings_follow_the_paper_step_by_step(key, index):
         number = FIELD[field]
         states = jax.tree.map(lambda *rows, n=number: np.stack([row[n, 0] for row in rows]), *path.slots[:STEPS])
         program, given = single_steps(quiet(field), key, index)
-        thetas = program(given, (path.theta[:STEPS, number, 0], states, {}), np.arange(STEPS), np.zeros(2, np.uint32))[
-            0
-        ]
+        still_air = np.zeros((1, 2))
+        thetas = program(given, (path.theta[:STEPS, number, 0], states, {}), np.arange(STEPS), still_air)[0]
         still = strayed[:, number] <= STILL
         decided.append(still.mean())
         assert apart(np.asarray(thetas)[:, 1], after[:, number, 0])[still].max() <= BAR, field
@@ -478,8 +477,8 @@ def test_maps_over_hyperparameters(key):
     values = {"problem": problem.values, "rule": packed, "horizon": np.float64(STEPS)}
     axes = ({"problem": None, "rule": {"hyper": 0, "schedules": None}, "horizon": None}, None, None, None)
     sweep = jax.jit(jax.vmap(_build(problem, default, STEPS, fresh=True), in_axes=axes))
-    start = np.array([0, 0], dtype=np.uint32)
-    thetas = np.asarray(sweep(values, (problem.theta0, None, None), np.int64(0), start)[0])
+    still = np.zeros((STEPS, 2))
+    thetas = np.asarray(sweep(values, (problem.theta0, None, None), np.int64(0), still)[0])
     assert thetas.shape == (len(rules), STEPS + 1, 2)
     assert not np.array_equal(thetas[-1], thetas[-2])  # the rates did arrive
     for theta, bound in zip(thetas, rules, strict=True):
@@ -580,8 +579,8 @@ def test_a_line_search_never_goes_uphill(key, field):
 
 
 def test_a_line_search_goes_down_the_gradient_where_the_model_points_up():
-    """At (1, 0.001) on the bounded saddle Newton's direction leads down; at (0.001, 1e-3·…) it leads up."""
-    start = (1e-4, 0.5)  # here y, in which the surface bends down, decides
+    """On the bounded saddle's ridge, which bends down along y, Newton's own direction leads up to the saddle."""
+    start = (1e-4, 0.5)
     run = descend(quiet("bounded_saddle", start=start), rule(OPTIMIZERS["newton"], {"line_search": True}), STEPS)
     share = run.slots["share"][0]
     assert share > 0

@@ -84,7 +84,8 @@ def declared(at: AppTest) -> dict[str, Param]:
         prefix = f"descent-{index}-{racer.optimizer.key}"
         schedule = dict(racer.schedules).get("lr", Pick("constant")).key
         found |= {f"{prefix}-{name}": param for name, param in racer.entry.param.items()}
-        found |= {f"{prefix}-lr-{schedule}-{name}": param for name, param in SCHEDULES[schedule].param.items()}
+        if schedule != "constant":  # which is no schedule at all; the one that only warms up has an entry of its own
+            found |= {f"{prefix}-lr-{schedule}-{name}": param for name, param in SCHEDULES[schedule].param.items()}
     return found
 
 

@@ -34,13 +34,15 @@ def race(
     lowest = _lowest(experiment)
     curves = [
         _curve("loss", _loss_title(lowest), "Loss of every racer against the step", log=lowest is not None),
-        _curve("gradient", "Gradient norm ‖∇f‖", "Length of the gradient that every racer used, against the step"),
+        _curve(
+            "gradient", "Gradient norm ‖g‖", "Length of the gradient at θ, with noise and penalty, against the step"
+        ),
         _curve("lr", "Learning rate η", "Learning rate of every racer against the step"),
     ]
     return {
         "steps": max([experiment.steps, *(run.trajectory.steps for run in runs if run.ghost)], default=0),
         "panels": [_plane(experiment, minima, lowest), *([] if compact else curves)],
-        "racers": [_racer(run, lowest, runs[:i]) for i, run in enumerate(runs)],
+        "racers": [_racer(run, runs[:i]) for i, run in enumerate(runs)],
         "scales": {mode: theme.scale(mode) for mode in theme.SCALES},
         "revision": surface.key,
         "autoplay": autoplay,
@@ -101,17 +103,17 @@ def _curve(name: str, title: str, alt: str, log: bool = True) -> dict[str, Any]:
     return {"name": name, "kind": "curve", "y": name, "log": log, "title": title, "alt": alt, "figure": {"layout": {}}}
 
 
-def _racer(run: Run, lowest: float | None, before: Sequence[Run]) -> dict[str, Any]:
+def _racer(run: Run, before: Sequence[Run]) -> dict[str, Any]:
     """One racer's line: how it looks, and its series as float32."""
-    look = theme.style(run.racer.optimizer.key)
     same = [other.racer.optimizer.key for other in before].count(run.racer.optimizer.key)
+    look = theme.style(run.racer.optimizer.key, same)
     path = run.trajectory
     with np.errstate(over="ignore", invalid="ignore"):
         gradient = np.linalg.norm(path.grad, axis=1)
         series = {
             "x": path.theta[:, 0],
             "y": path.theta[:, 1],
-            "loss": path.loss - (lowest or 0.0),
+            "loss": path.loss - (run.outcome.lowest or 0.0),
             "gradient": gradient,
             "lr": path.lr,
         }
@@ -182,13 +184,17 @@ def _rank(value: float, lowest: float | None) -> str:
 def _heights(loss: np.ndarray, lowest: float | None, log: bool | None) -> tuple[np.ndarray, dict, str, dict]:
     """What the colour shows, its colour bar, its unit and the contour levels: the loss itself, or log₁₀ of its height
     above the minimum, with the bar labelled so."""
+    finite = loss[np.isfinite(loss)]
+    if not finite.size:
+        return loss, {"title": {"text": "f"}}, "f", {"start": 0.0, "end": 1.0, "size": 1.0}
     if log is None and lowest is not None:  # a visitor's own surface: log colours if half the window is all but floor
-        log = bool(np.median(loss) - lowest < 0.02 * (loss.max() - lowest))
-    if not log or lowest is None:
+        log = bool(np.median(finite) - lowest < 0.02 * (finite.max() - lowest))
+    above = loss - (lowest or 0.0)
+    positive = above[np.isfinite(above) & (above > 0)]
+    if not log or lowest is None or not positive.size:
         return loss, {"title": {"text": "f"}}, "f", _levels(loss)
-    above = loss - lowest
     # A grid point that hits the minimum has no logarithm; it takes the colour of the lowest one that has.
-    height = np.log10(np.where(above > 0, above, above[above > 0].min()))
+    height = np.log10(np.where(above == 0, positive.min(), np.where(above > 0, above, np.nan)))
     # The floor of a ravine is narrower than a grid cell: contours there would show the grid, not the surface.
     levels = _levels(height, lowest_share=0.04)
     ticks = np.arange(np.ceil(levels["start"]), np.floor(levels["end"]) + 1)
@@ -202,7 +208,8 @@ def _heights(loss: np.ndarray, lowest: float | None, log: bool | None) -> tuple[
 
 def _levels(height: np.ndarray, lowest_share: float = 0.0, count: int = 16) -> dict[str, float]:
     """About `count` contour levels at round numbers, none below the lowest share of the window."""
-    bottom, top = np.quantile(height, lowest_share), height.max()
+    finite = height[np.isfinite(height)]
+    bottom, top = np.quantile(finite, lowest_share), finite.max()
     rough = max(top - bottom, 1e-12) / count
     unit = 10 ** np.floor(np.log10(rough))
     size = unit * min((1, 2, 2.5, 5, 10), key=lambda nice: abs(nice * unit - rough))

@@ -4,7 +4,7 @@ The hues are those of Okabe and Ito, told apart with the usual kinds of colour b
 would vanish on white, and to a red-blind eye a darkened one is their orange, so it is a pale olive; and grey stands in
 the place of black, which would vanish in the dark (a green-blind eye finds it close to violet). An optimizer has the
 same hue and dash on every chart: hues repeat after seven optimizers, and the second and third round are dashed. Racers
-that share an optimizer differ in the shape of their head.
+that share an optimizer differ in their dashes and in the shape of their head.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ class Style(NamedTuple):
     dash: tuple[int, ...]
 
 
-def style(optimizer: str) -> Style:
-    """The one style of an optimizer, from its place in the catalogue."""
+def style(optimizer: str, twin: int = 0) -> Style:
+    """The one style of an optimizer, from its place in the catalogue; its second racer, its `twin`, is dashed anew."""
     turn, index = divmod(list(OPTIMIZERS).index(optimizer), len(HUES))
     hue = list(HUES)[index]
-    return Style(hue, HUES[hue], DASHES[turn % len(DASHES)])
+    return Style(hue, HUES[hue], DASHES[(turn + twin) % len(DASHES)])
 
 
 def scale(mode: str) -> list[list]:

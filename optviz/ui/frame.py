@@ -22,6 +22,9 @@ ROOT = Path(__file__).parents[2]
 ICON = Path(__file__).with_name("icon.png")
 
 
+FIRST_PAGE = 4.0  # seconds that a fresh server may need for its first page
+
+
 class Page(NamedTuple):
     """An entry of the navigation. `path` is relative to app.py."""
 
@@ -76,7 +79,7 @@ def frame(path: str, *, warm: Experiment, tools: Callable[[], None] = lambda: No
 
 
 @st.cache_resource(show_spinner=False)
-def _prepare_server(warm: Experiment) -> threading.Thread:
+def _prepare_server(warm: Experiment) -> threading.Timer:
     """Once a server: keep compiled programs on disk, and compile what the first visitor will see in the background."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "optviz" / "jax"
     try:
@@ -87,9 +90,10 @@ def _prepare_server(warm: Experiment) -> threading.Thread:
     except OSError as error:  # a read-only home costs a second at each start, nothing else
         logging.getLogger(__name__).warning("Compiled programs are not kept: %s", error)
     _offer_plotly()
-    thread = threading.Thread(target=_warm_up, args=(warm,), daemon=True, name="optviz warm-up")
-    thread.start()
-    return thread
+    timer = threading.Timer(FIRST_PAGE, _warm_up, args=(warm,))  # not at once: the first visitor's page comes first
+    timer.daemon = True
+    timer.start()
+    return timer
 
 
 def _offer_plotly() -> None:

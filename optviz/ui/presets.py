@@ -13,11 +13,11 @@ RAVINE = Experiment(
 )
 SADDLE = Experiment(
     Pick("bounded_saddle"),
-    start=(1.0, 0.001),
-    steps=200,
+    start=(1.0, 1e-5),
+    steps=300,
     racers=(
         Racer(Pick("sgd", {"lr": 0.05})),
-        Racer(Pick("momentum", {"lr": 0.05})),
+        Racer(Pick("momentum", {"lr": 0.05, "momentum": 0.5})),
         Racer(Pick("rmsprop", {"lr": 0.02})),
         Racer(Pick("adam", {"lr": 0.05})),
     ),
@@ -32,7 +32,7 @@ WORTH_A_LOOK = {
             Racer(Pick("momentum", {"lr": 0.038, "momentum": 0.6})),
         ),
     ),
-    "One start, four minima: who ends where?": Experiment(
+    "Four equal minima: which rule ends in which?": Experiment(
         Pick("himmelblau"),
         racers=(
             Racer(Pick("sgd", {"lr": 0.01})),
@@ -44,7 +44,7 @@ WORTH_A_LOOK = {
     "A rate too large: divergence, step by step": Experiment(
         Pick("valley"),
         start=(-1.8, 0.01),
-        steps=60,
+        steps=150,
         racers=(
             Racer(Pick("sgd", {"lr": 0.075})),
             Racer(Pick("sgd", {"lr": 0.085})),

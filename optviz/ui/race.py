@@ -29,8 +29,8 @@ from optviz.figures.race import dragging, race
 from optviz.figures.theme import style
 from optviz.optimizers import OPTIMIZERS
 from optviz.schedules import SCHEDULES
-from optviz.spec import Param, number
-from optviz.surfaces import REACH, SURFACES, own_key
+from optviz.spec import Entry, Param, number
+from optviz.surfaces import REACH, SURFACES, own_key, own_parts
 from optviz.ui.controls import control
 from optviz.ui.desk import Desk
 from optviz.ui.stage import stage
@@ -51,11 +51,15 @@ def surface_panel(desk: Desk) -> None:
         format_func=lambda name: "Your own f(x, y)" if name == OWN else SURFACES[name].title,
         key=key,
         help="The landscape to descend. Each has its own lesson; the last one is what you type.",
-        on_change=desk.callback(lambda old, name: old.on(Pick(own_key(FIRST_FORMULA) if name == OWN else name)), key),
+        on_change=desk.callback(
+            lambda old, name: old.on(Pick(own_key(FIRST_FORMULA) if name == OWN else name), given=desk.default.racers),
+            key,
+        ),
     )
     if own:
         _formula(desk)
     st.caption(experiment.entry.teaches)
+    _about("About this surface", experiment.entry, experiment.entry.kinks)
     for param in experiment.entry.params:
         _field(
             desk,
@@ -73,7 +77,7 @@ def surface_panel(desk: Desk) -> None:
 
 def _formula(desk: Desk) -> None:
     """What the visitor's own surface is, and how far it is shown. A text that is no formula stays, to be mended."""
-    written, reach = desk.experiment.surface.key[1:].rsplit("@", 1)
+    written, reach = own_parts(desk.experiment.surface.key)
     text_key, reach_key = desk.key("formula"), desk.key("reach")
     if st.session_state.get(desk.key("formula-of")) != desk.experiment.surface.key or text_key not in st.session_state:
         st.session_state[desk.key("formula-of")] = desk.experiment.surface.key
@@ -84,11 +88,11 @@ def _formula(desk: Desk) -> None:
         max_chars=LENGTH,
         help="For example x^2 + 10y^2, sin(3x)·e^(-y²), |x| + max(y, 0). Known: + − · / ^ ( ) | |, pi, e, and "
         + ", ".join(FUNCTIONS),
-        on_change=desk.callback(lambda old, text: replace(old, surface=Pick(own_key(text, float(reach)))), text_key),
+        on_change=desk.callback(lambda old, text: replace(old, surface=Pick(own_key(text, reach))), text_key),
     )
     control(
         REACH,
-        float(reach),
+        reach,
         reach_key,
         desk.callback(lambda old, value: old.on(Pick(own_key(written, value))), reach_key),
     )
@@ -182,13 +186,17 @@ def racers_panel(desk: Desk) -> None:
     st.toggle(
         "Type exact numbers", key=desk.key("exact"), help="Type values instead of sliding, also beyond the sliders."
     )
-    with st.popover("Formula and source", width="stretch"):
-        st.latex(racer.entry.formula)
-        if racer.entry.note:
-            st.markdown(racer.entry.note)
-        st.markdown(
-            f"[{racer.entry.source}]({racer.entry.source.url})" if racer.entry.source.url else str(racer.entry.source)
-        )
+    _about("Formula and source", racer.entry)
+
+
+def _about(title: str, entry: Entry, *more: str) -> None:
+    """The rest of a card, for who wants to know."""
+    with st.popover(title, width="stretch"):
+        st.latex(entry.formula)
+        for text in (entry.note, *more):
+            if text:
+                st.markdown(text)
+        st.markdown(f"[{entry.source}]({entry.source.url})" if entry.source.url else str(entry.source))
 
 
 def pins_panel(desk: Desk) -> None:
@@ -278,7 +286,7 @@ def _schedule(desk: Desk, index: int, racer: Racer) -> None:
             "Acts on",
             names,
             index=names.index(taken[0]) if taken else 0,
-            format_func=lambda name: f"{name} {racer.entry.param[name].symbol}",
+            format_func=lambda name: racer.entry.param[name].label,
             key=target_key,
             help="Which hyperparameter follows the schedule. Several may, each its own.",
         )
@@ -302,6 +310,9 @@ def _schedule(desk: Desk, index: int, racer: Racer) -> None:
         )
         entry = SCHEDULES[pick.key]
         st.caption(entry.summary)
+        if pick.key == "constant":
+            return
+        st.latex(entry.formula)
         values = entry.complete(dict(pick.values))
         for param in entry.params:
             name = f"{index}-{racer.optimizer.key}-{target}-{pick.key}-{param.name}"
@@ -373,7 +384,8 @@ def table(runs: Sequence[Run], tolerance: float) -> None:
         for state, meaning in doctor.STATES.items():
             st.markdown(f"**{state}**: {meaning}.")
         st.markdown(
-            f"**steps to tolerance**: the first step whose loss is within {number(tolerance)} of the lowest minimum's."
+            f"**steps to lowest f**: the first step at which f is within {number(tolerance)} of its lowest listed "
+            "minimum. A run that converges to a higher one never gets there."
         )
 
 
@@ -383,10 +395,10 @@ def _row(run: Run) -> dict[str, str]:
     return {
         "Racer": f":{style(run.racer.optimizer.key).hue}[●] {run.label}",
         "State": f":red[**{outcome.sentence}**]" if outcome.state == "diverged" else outcome.sentence,
-        "Final loss": number(outcome.loss),
+        "Final f": number(outcome.loss),
         "Nearest minimum": f"({number(nearest.x)}, {number(nearest.y)}), f = {number(nearest.value)}"
         if nearest
         else "none",
         "Distance to it": number(outcome.distance) if nearest else "–",
-        "Steps to tolerance": "not reached" if outcome.arrived is None else str(outcome.arrived),
+        "Steps to lowest f": "not reached" if outcome.arrived is None else str(outcome.arrived),
     }

@@ -16,8 +16,9 @@ function createDrag(stage) {
   bar.onpointerenter = () => askFamily(stage);
   bar.onfocusin = () => askFamily(stage);
   slider.oninput = () => followHand(stage, Number(slider.value));
-  slider.onchange = () => letGo(stage);
-  return { bar, who, which, slider, value, at: null };
+  // "change" does not come when the value ends where it began, and a pointer may be lost: each of these ends a drag
+  for (const end of ["change", "pointerup", "pointercancel", "blur"]) slider.addEventListener(end, () => letGo(stage));
+  return { bar, who, which, slider, value, hand: null }; // hand: { id, index, sent }, while it is down
 }
 
 /** New data: what can be dragged, a family if one was asked for, and the hand's value if it is still down. */
@@ -27,16 +28,15 @@ function syncDrag(stage) {
   drag.bar.hidden = !offer;
   if (!offer) return;
   if (offer.family) stage.family = { id: offer.id, every: offer.family.every, series: decodeAll(offer.family.series) };
-  if (stage.family?.id !== offer.id) stage.family = null;
+  if (stage.family?.id !== offer.id) stage.family = stage.asked = null; // an answer that got lost is asked for again
   const choices = offer.choices.map(({ name, label }) => new Option(label, name, false, name === offer.name));
   drag.which.replaceChildren(...choices);
-  drag.who.textContent = `${stage.racers[offer.racer].label}:`;
+  drag.who.textContent = `Drag and watch ${stage.racers[offer.racer].label}:`;
   drag.slider.max = offer.values.length - 1;
   drag.slider.setAttribute("aria-label", `Drag ${offer.label}`);
-  if (drag.at === null || drag.sent === offer.values[offer.at]) {
-    drag.at = drag.sent = null;
-    drag.slider.value = offer.at;
-  }
+  // after letting go the next data have the answer, and another racer or surface is another slider
+  if (drag.hand?.sent || drag.hand?.id !== offer.id) drag.hand = null;
+  if (!drag.hand) drag.slider.value = offer.at;
   showDragged(stage);
 }
 
@@ -51,8 +51,8 @@ function askFamily(stage) {
 
 function followHand(stage, index) {
   if (stage.playing) pause(stage);
-  if (stage.drag.at === null) stage.at = stage.steps; // the whole run answers, not the moment that was on show
-  stage.drag.at = index;
+  if (!stage.drag.hand) stage.at = stage.steps; // the whole run answers, not the moment that was on show
+  stage.drag.hand = { id: stage.data.drag.id, index };
   askFamily(stage);
   showDragged(stage);
 }
@@ -61,17 +61,17 @@ function followHand(stage, index) {
 function showDragged(stage) {
   const { drag, family, data } = stage;
   const offer = data.drag;
-  const index = drag.at ?? offer.at;
+  const index = drag.hand?.index ?? offer.at;
   drag.value.textContent = offer.texts[index];
   drag.slider.setAttribute("aria-valuetext", offer.texts[index]);
   drag.slider.style.setProperty("--oz-done", `${(100 * index) / Math.max(1, offer.values.length - 1)}%`);
-  if (drag.at === null || !family) return;
+  if (!drag.hand || !family) return;
   const racer = stage.racers[offer.racer];
   const member = (name) => spread(family.series[name], index, offer.values.length, family.every, offer.steps);
   const series = Object.fromEntries(Object.keys(family.series).map((name) => [name, member(name)]));
-  const ratio = offer.name === "lr" ? offer.values[index] / offer.values[offer.at] : 1;
-  series.lr = (racer.exact ?? racer).series.lr.map((rate) => rate * ratio);
-  racer.exact ??= { series: racer.series };
+  racer.exact ??= { series: racer.series, stop: racer.stop, diverged: racer.diverged };
+  const ratio = offer.name === "lr" && offer.values[offer.at] > 0 ? offer.values[index] / offer.values[offer.at] : 1;
+  series.lr = racer.exact.series.lr.map((rate) => rate * ratio);
   Object.assign(racer, { series, stop: null, diverged: false });
   stage.legend.children[offer.racer].querySelector(".oz-state").textContent = "let go to judge";
   for (const panel of stage.panels.values()) panel.stale = true;
@@ -93,8 +93,16 @@ function spread(points, index, members, every, steps) {
 }
 
 function letGo(stage) {
-  const { drag, data } = stage;
-  if (drag.at === null) return;
-  drag.sent = data.drag.values[drag.at];
-  stage.send("drop", { name: data.drag.name, value: drag.sent });
+  const { hand } = stage.drag;
+  const { racer, name, values, at } = stage.data?.drag ?? {};
+  if (!hand || hand.sent) return;
+  if (hand.index !== at) {
+    hand.sent = true;
+    stage.send("drop", { name, value: values[hand.index] });
+    return;
+  }
+  stage.drag.hand = null; // back where it began: the exact run stands as it did
+  Object.assign(stage.racers[racer], stage.racers[racer].exact);
+  syncLegend(stage);
+  redraw(stage);
 }

@@ -20,7 +20,8 @@ function geometry(panel) {
 function toPixel({ x, y, width, height, log }) {
   const kx = width / (x[1] - x[0]);
   const ky = height / (y[1] - y[0]);
-  return [(v) => (v - x[0]) * kx, (v) => height - ((log ? Math.log10(v) : v) - y[0]) * ky];
+  // exactly zero has no logarithm, and is where Newton's method arrives in one step: it lies on the lower edge
+  return [(v) => (v - x[0]) * kx, (v) => height - ((log ? (v === 0 ? y[0] : Math.log10(v)) : v) - y[0]) * ky];
 }
 
 function toData({ x, y, width, height }, px, py) {
