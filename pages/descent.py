@@ -5,7 +5,7 @@ import streamlit as st
 from optviz.ui.desk import Desk
 from optviz.ui.frame import frame
 from optviz.ui.presets import RAVINE
-from optviz.ui.race import conditions_panel, pins_panel, racers_panel, stage_panel, surface_panel, table
+from optviz.ui.race import conditions_panel, memory_panel, pins_panel, racers_panel, stage_panel, surface_panel, table
 from optviz.ui.share import toolbar
 
 desk = Desk("descent", default=RAVINE)
@@ -25,6 +25,7 @@ def laboratory() -> None:
         desk.say()
         runs = stage_panel(desk)
         table(runs, desk.experiment.tolerance)
+        memory_panel(runs)
     desk.publish()
 
 

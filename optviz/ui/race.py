@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+import jax
 import streamlit as st
 
 from optviz import doctor
@@ -387,6 +388,16 @@ def table(runs: Sequence[Run], tolerance: float) -> None:
             f"**steps to lowest f**: the first step at which f is within {number(tolerance)} of its lowest listed "
             "minimum. A run that converges to a higher one never gets there."
         )
+
+
+def memory_panel(runs: Sequence[Run]) -> None:
+    """What each rule remembers after its last step: momentum, moments, the pairs of L-BFGS."""
+    with st.expander("What the racers remember at the end"):
+        for one in (run for run in runs if not run.ghost):
+            st.markdown(f":{style(one.racer.optimizer.key).hue}[●] {one.label}")
+            leaves = jax.tree_util.tree_leaves_with_path(one.trajectory.state.slots)
+            lines = [f"{jax.tree_util.keystr(path, simple=True, separator='.')} = {leaf}" for path, leaf in leaves]
+            st.code("\n".join(lines), language=None)
 
 
 def _row(run: Run) -> dict[str, str]:
