@@ -378,6 +378,32 @@ def test_the_path_follows_the_hand(visitor):
     np.testing.assert_allclose(guest.probe()["heads"]["Adam"], exact.theta[-1], rtol=1e-6)
 
 
+def test_a_drag_that_ends_where_it_began_changes_nothing(visitor):
+    guest = visitor().open("/descent?racer=adam~lr~0.05").at_the_end()
+    before = guest.probe()["heads"]["Adam"]
+    slider = guest.page.get_by_role("slider", name="Drag Learning rate")
+    slider.hover()
+    guest.until(lambda state: state["family"] is not None, "the family of runs")
+    slider.focus()
+    home = slider.input_value()
+    box = slider.bounding_box()
+    height = box["y"] + box["height"] / 2
+    place = box["x"] + box["width"] * int(home) / int(slider.get_attribute("max"))
+    guest.page.mouse.move(place, height)
+    guest.page.mouse.down()
+    guest.page.mouse.move(place - box["width"] / 5, height)
+    guest.until(lambda state: state["heads"]["Adam"] != before, "another path under the hand")
+    for part in np.linspace(place - 12, place + 12, 25):  # until the handle is exactly where it was
+        guest.page.mouse.move(part, height)
+        if slider.input_value() == home:
+            break
+    assert slider.input_value() == home
+    guest.page.mouse.up()
+    guest.until(lambda state: state["heads"]["Adam"] == before, "the exact run")
+    assert guest.page.get_by_text("let go to judge").count() == 0
+    assert guest.query["racer"] == ["adam~lr~0.05"]
+
+
 def test_a_diverging_run_is_shown_where_it_ends(visitor):
     guest = visitor().open("/descent?racer=sgd~lr~0.1").at_the_end()
     run = optviz.trace("rosenbrock", "sgd", steps=500, lr=0.1)
