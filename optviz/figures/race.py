@@ -118,6 +118,7 @@ def _racer(run: Run, before: Sequence[Run]) -> dict[str, Any]:
             "lr": path.lr,
         }
     return {
+        "id": f"{run.racer.optimizer.key}-{same}",  # stays when a slider changes the label
         "label": run.label,
         "color": look.color,
         "dash": list(look.dash),

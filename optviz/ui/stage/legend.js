@@ -10,8 +10,8 @@ function syncLegend(stage) {
     label.textContent = racer.label;
     state.textContent = data.compact ? "" : racer.state ?? "";
     state.classList.toggle("oz-bad", racer.diverged);
-    entry.setAttribute("aria-pressed", String(!stage.hidden.has(racer.label)));
-    entry.title = `${stage.hidden.has(racer.label) ? "Show" : "Hide"} ${racer.label}`;
+    entry.setAttribute("aria-pressed", String(!stage.hidden.has(racer.id)));
+    entry.title = `${stage.hidden.has(racer.id) ? "Show" : "Hide"} ${racer.label}`;
     value.title = data.panels.find((panel) => panel.name === "loss")?.title ?? "loss";
     paintSwatch(swatch, racer, stage.theme);
   });
@@ -26,12 +26,12 @@ function createEntry(stage, index) {
     element("span", "oz-value"),
     element("span", "oz-state"),
   );
-  entry.onclick = () => toggleRacer(stage, stage.racers[index].label);
+  entry.onclick = () => toggleRacer(stage, stage.racers[index].id);
   return entry;
 }
 
-function toggleRacer(stage, label) {
-  if (!stage.hidden.delete(label)) stage.hidden.add(label);
+function toggleRacer(stage, id) {
+  if (!stage.hidden.delete(id)) stage.hidden.add(id);
   syncLegend(stage);
   redraw(stage);
 }

@@ -17,7 +17,7 @@
  *   data = { steps: T, revision, autoplay, loop, compact, height, plotly: [addresses of plotly.js, best first],
  *     panels: [{ name, kind: "plane" | "curve", x, y: names of series, title, alt, log, click,
  *                figure: { data, layout }, marks: [{ x, y, kind: "minimum" | "saddle" | "start", label }] }],
- *     racers: [{ label, color, dash, marker, ghost, stop, state, series: { name: base64 of little-endian float32 } }],
+ *     racers: [{ id, label, color, dash, marker, ghost, stop, state, series: { name: base64 of little-endian float32 } }],
  *     scales: { light, dark },
  *     drag: null | { racer, name, label, choices: [{ name, label }], values, texts, at, steps, id,
  *                    family: null | { every, series: { name: base64 of float32, member after member } } } }
@@ -78,7 +78,7 @@ function createStage(parent) {
     root,
     panels: new Map(),
     racers: [],
-    hidden: new Set(),
+    hidden: new Set(), // ids of racers
     steps: 0,
     at: 0,
     playing: false,
@@ -171,7 +171,7 @@ function readRacer(racer) {
 }
 
 function visible(stage) {
-  const shown = stage.racers.filter((racer) => !stage.hidden.has(racer.label));
+  const shown = stage.racers.filter((racer) => !stage.hidden.has(racer.id));
   return [...shown.filter((racer) => racer.ghost), ...shown.filter((racer) => !racer.ghost)];
 }
 
