@@ -343,8 +343,10 @@ def test_pinning_keeps_the_run_while_the_slider_moves(visitor):
     guest.until(lambda state: state["heads"].get("Adam (pinned)") == before, "the ghost")
     guest.slider("Learning rate").focus()
     guest.page.keyboard.press("ArrowRight")
-    state = guest.until(lambda state: state["heads"]["Adam"] != before, "another path")
-    assert state["heads"]["Adam (pinned)"] == before
+    # As soon as they differ, the names say in what.
+    state = guest.until(lambda state: "Adam (η 0.063)" in state["heads"], "another path")
+    assert state["heads"]["Adam (η 0.063)"] != before
+    assert state["heads"]["Adam (η 0.05) (pinned)"] == before
 
 
 def test_the_path_follows_the_hand(visitor):
