@@ -38,6 +38,7 @@ FLAGS = [
 PATIENCE = 60_000  # ms: a bound against hanging, generous because compiling shares two cores with the browser
 
 if not CHROMIUM and os.environ.get("OPTVIZ_CI") != "1":
+    # a contributor may have no browser; CI sets OPTVIZ_CI, and there a missing one fails
     pytest.skip("Chromium is not installed", allow_module_level=True)
 
 
