@@ -1,9 +1,9 @@
 """The stage: optimizers race over a surface, in the browser, at the display's rate.
 
 Python computes whole runs and sends them once; everything that moves afterwards (playing, scrubbing, zooming, hiding
-a racer) happens in the scripts beside this file, without a round trip. What comes back is a click on the
+a racer) happens in the scripts of `figures/stage`, without a round trip. What comes back is a click on the
 surface, which asks for a new start, and the drag of the slider below it. The shape of `data` is written down at the
-top of `main.js`.
+top of its `main.js`.
 """
 
 import functools
@@ -14,20 +14,12 @@ from typing import Any
 import streamlit as st
 from streamlit.components.v2 import component
 
-_HERE = Path(__file__).parent
-
-# In this order they read as one: each has one idea, none needs a bundler, and functions find each other anyway.
-_SCRIPTS = ("main", "library", "panels", "figures", "pixels", "ink", "marks", "legend", "player", "drag", "pointer")
+from optviz.figures.stage import script, style
 
 # CSS and JavaScript go in as text (file-backed assets would need a packaged install), and into the page itself rather
 # than a shadow root, inside which Plotly finds neither its pointer nor its style sheet. Registered once, at import.
 # Sixty kilobytes of script would travel with every rerun: they are a component of their own, which stays as it is.
-_SCRIPT = component(
-    "optviz_stage_script",
-    css=(_HERE / "stage.css").read_text(encoding="utf-8"),
-    js="\n".join((_HERE / f"{name}.js").read_text(encoding="utf-8") for name in _SCRIPTS),
-    isolate_styles=False,
-)
+_SCRIPT = component("optviz_stage_script", css=style(), js=script(), isolate_styles=False)
 _STAGE = component(
     "optviz_stage",
     html='<div class="oz-stage"></div>\n',
