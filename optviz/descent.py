@@ -1,7 +1,7 @@
 """The loop: the only place in the project where an optimizer moves.
 
-`descend` takes a problem and a rule and returns the whole history as NumPy arrays. It is one `lax.scan`, compiled once
-for a problem, a rule and one of a few lengths. All numbers, hyperparameters included, are arguments of the compiled
+`descend` takes a problem and a rule and returns the whole history as NumPy arrays. It is one loop, compiled once for a
+problem and a rule. All numbers, the hyperparameters and the number of steps among them, are arguments of the compiled
 program, so that a slider never compiles anything.
 """
 
@@ -22,7 +22,8 @@ from optviz.programs import program
 from optviz.schedules import Schedule
 from optviz.spec import Hyper
 
-LENGTHS = (500, 1500, 5000)  # steps a program is compiled for: a run goes to the next of them and is cut
+LONGEST = 5000  # steps that one call of a program can record
+FEW = 256  # points of each run that a sweep for a picture keeps; a sweep that wants more gets room for all
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ def descend(
     horizon = horizon or steps
     pieces, done = [], 0
     while done < steps:
-        length = min(steps - done, LENGTHS[-1])
+        length = min(steps - done, LONGEST)
         pieces.append(_piece(problem, rule, length, horizon, state))
         state, done = pieces[-1].state, done + length
     if len(pieces) == 1:
@@ -125,108 +126,153 @@ def descend(
 
 
 def sweep(
-    problem: Problem, rule: Rule, steps: int, name: str, values: Sequence[float]
+    problem: Problem, rule: Rule, steps: int, name: str, values: Sequence[float], *, every: int = 1
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The same run for many values of one hyperparameter, by one call of one program.
+    """The same run, of at most LONGEST steps, for k values of one hyperparameter, by one call of one program.
 
-    Returns θ (k, steps + 1, n), the loss (k, steps + 1) and the gradients (k, steps, n) for k values.
+    Kept are the start, every `every`-th point and the last one. Returns θ (k, points, n), the loss (k, points) and the
+    gradient (k, points, n), which has the noise of the step that leaves a point (of the last step, at the last point).
     """
     traced = [param.name for param in rule.optimizer.params if not param.static]
     hypers = np.repeat(rule.hyper.traced[None], len(values), axis=0)
     hypers[:, traced.index(name)] = values
-    length = next(length for length in LENGTHS if length >= steps)
+    points = -(-steps // every) + 1
+    room = FEW if points <= FEW else LONGEST + 1
 
     def build() -> Callable:
-        run = _build(problem, rule, length, fresh=True)
+        return jax.vmap(_build_lean(problem, rule, room), in_axes=(0, *[None] * 6))
 
-        def lean(hyper, values, carried, first, draws):
-            thetas, losses, (grads, *_) = run(
-                {**values, "rule": {**values["rule"], "hyper": hyper}}, carried, first, draws
-            )
-            return thetas, losses, grads
-
-        return jax.vmap(lean, in_axes=(0, None, None, None, None))
-
-    compiled = program((problem.key, rule.key, length, "sweep"), build)
-    thetas, losses, grads = map(np.asarray, compiled(hypers, *_arguments(problem, rule, steps, length, None)))
-    return thetas[:, : steps + 1], losses[:, : steps + 1], grads[:, :steps]
+    compiled = program((problem.key, rule.key, room, "sweep"), build)
+    arguments = _arguments(problem, rule, steps, steps, None)
+    thetas, losses, grads = map(np.asarray, compiled(hypers, *arguments, np.int64(every)))
+    return thetas[:, :points], losses[:, :points], grads[:, :points]
 
 
-def _arguments(problem: Problem, rule: Rule, horizon: int, length: int, state: State | None) -> tuple:
-    """What a program is called with: values, what is carried from step to step, the first step, chance's part."""
+def _arguments(problem: Problem, rule: Rule, steps: int, horizon: int, state: State | None) -> tuple:
+    """What a program is called with: values, what is carried from step to step, first step, steps, chance's part."""
     values = {"problem": problem.values, "rule": rule.values, "horizon": np.float64(horizon)}
     carried = (problem.theta0, None, None) if state is None else (state.theta, state.slots, state.memory)
     first = 0 if state is None else state.t
-    return values, carried, np.int64(first), _draws(problem.draw, problem.seed, first, length)
+    # A program of its own, which all rules share: random numbers take longer to compile than any rule. It is asked for
+    # even when its numbers are known, so that the store sees it used.
+    draw = program(("draws", problem.draw), lambda: jax.vmap(problem.draw, in_axes=(None, 0)))
+    return values, carried, np.int64(first), np.int64(steps), _draws(draw, problem.seed, first)
 
 
 @lru_cache(maxsize=32)
-def _draws(draw: Callable, seed: int, first: int, length: int) -> Any:
-    """What chance gives to each of `length` steps. A program of its own, which all rules share: random numbers take
-    longer to compile than any rule."""
-    compiled = program(("draws", draw, length), lambda: jax.vmap(draw, in_axes=(None, 0)))
+def _draws(draw: Callable, seed: int, first: int) -> Any:
+    """What chance gives to each of the steps that a program can take."""
     key = np.array([0, seed], dtype=np.uint32)
-    return jax.tree.map(np.asarray, compiled(key, np.arange(first, first + length)))
+    return jax.tree.map(np.asarray, draw(key, np.arange(first, first + LONGEST)))
 
 
 def _piece(problem: Problem, rule: Rule, steps: int, horizon: int, state: State | None) -> Trajectory:
-    length = next(length for length in LENGTHS if length >= steps)
     fresh = state is None
-    compiled = program((problem.key, rule.key, length, fresh), lambda: _build(problem, rule, length, fresh))
-    first = 0 if state is None else state.t
-    theta, loss, records = jax.tree.map(np.asarray, compiled(*_arguments(problem, rule, horizon, length, state)))
-    grad, step, lr, slots, memory, scheduled = jax.tree.map(lambda record: record[:steps], records)
+    compiled = program((problem.key, rule.key, fresh), lambda: _build(problem, rule, fresh))
+    arguments = _arguments(problem, rule, steps, horizon, state)
+    theta, loss, records = jax.tree.map(np.asarray, compiled(*arguments))
+    # copied, so that a short run does not hold on to the room of a long one
+    grad, step, lr, slots, memory, scheduled = jax.tree.map(lambda record: record[:steps].copy(), records)
     last = jax.tree.map(lambda record: record[-1], (slots, memory))
     return Trajectory(
-        theta=theta[: steps + 1],
-        loss=loss[: steps + 1],
+        theta=theta[: steps + 1].copy(),
+        loss=loss[: steps + 1].copy(),
         grad=grad,
         step=step,
         lr=lr,
         slots=slots,
         scheduled=scheduled,
         measures={},
-        state=State(first + steps, theta[steps], *last),
+        state=State(int(arguments[2]) + steps, theta[steps].copy(), *last),
     )
 
 
-def _build(problem: Problem, rule: Rule, length: int, fresh: bool) -> Callable:
-    """The pure function that one compilation turns into a program."""
-    # Only what is compiled in may be used of problem and rule here: their values are this function's arguments.
-    optimizer, static = rule.optimizer, rule.hyper.static
-    schedules = {name: (entry, own.static) for name, (entry, own) in rule.schedules.items()}
-    objective, loss_of = problem.objective, problem.loss
+def _build(problem: Problem, rule: Rule, fresh: bool) -> Callable:
+    """The pure function that one compilation turns into a program: it has room for as many steps as there are draws,
+    and takes and records `steps` of them."""
+    begin, move = _mover(problem, rule)
 
-    def run(values, carried, first, draws):
-        theta0, slots0, memory0 = carried
-        hyper0 = optimizer.unpack(values["rule"]["hyper"], static)
-        if fresh:
-            slots0 = optimizer.start(theta0, hyper0)
-            memory0 = {name: jax.tree.map(jnp.asarray, entry.init()) for name, (entry, _) in schedules.items()}
+    def run(values, carried, first, steps, draws):
+        def at(i):
+            return (first + i).astype(carried[0].dtype), jax.tree.map(lambda draw: draw[i], draws)
 
-        def move(carry, now):
-            theta, slots, memory = carry
-            t, draw = now
+        def advance(i, now):
+            carry, records = now
+            carry, record = move(values, carry, *at(i))
+            return carry, _put(records, record, i)
 
-            def loss(at):
-                return objective(at, draw, values["problem"])
-
-            gradient_at = jax.grad(loss)
-            grad = gradient_at(theta)
-            memory, scheduled = dict(memory), {}
-            for name, (entry, own_static) in schedules.items():
-                own = entry.unpack(values["rule"]["schedules"][name], own_static)
-                known = {"peak": hyper0[name], "steps": values["horizon"], "value": loss(theta)}
-                scheduled[name], memory[name] = entry.at(t, memory[name], **known, **own)
-            hyper = hyper0 | scheduled
-            supplied = {"t": t + 1, "theta": theta, "value": loss(theta), "loss": loss, "gradient_at": gradient_at}
-            asked = {name: supplied[name] for name in optimizer.needs}
-            step, slots = optimizer.fn(grad, **slots, **hyper, **asked)
-            return (theta + step, slots, memory), (theta + step, (grad, step, hyper["lr"], slots, memory, scheduled))
-
-        times = first + jnp.arange(length)
-        _, (thetas, records) = jax.lax.scan(move, (theta0, slots0, memory0), (times.astype(theta0.dtype), draws))
-        thetas = jnp.concatenate([theta0[None], thetas])
-        return thetas, jax.vmap(lambda theta: loss_of(theta, values["problem"]))(thetas), records
+        start = begin(values, carried[0]) if fresh else carried
+        length = len(jax.tree.leaves(draws)[0])
+        shapes = jax.eval_shape(lambda carry: move(values, carry, *at(0))[1], start)
+        room = jax.tree.map(lambda one: jnp.zeros((length, *one.shape), one.dtype), shapes)
+        thetas, *records = jax.lax.fori_loop(0, steps, advance, (start, room))[1]
+        thetas = jnp.concatenate([carried[0][None], thetas])
+        return thetas, jax.vmap(lambda theta: problem.loss(theta, values["problem"]))(thetas), tuple(records)
 
     return run
+
+
+def _build_lean(problem: Problem, rule: Rule, room: int) -> Callable:
+    """The same run for a sweep, which records only where it stood, every so many steps."""
+    begin, move = _mover(problem, rule)
+
+    def run(hyper, values, carried, first, steps, draws, every):
+        values = {**values, "rule": {**values["rule"], "hyper": hyper}}
+        theta0 = carried[0]
+
+        def draw_at(i):
+            return jax.tree.map(lambda draw: draw[i], draws)
+
+        def advance(i, now):
+            carry, thetas = now
+            carry, _ = move(values, carry, (first + i).astype(theta0.dtype), draw_at(i))
+            return carry, _put(thetas, carry[0], i // every + 1)  # the last of those that share a place stays
+
+        thetas = jnp.zeros((room, *theta0.shape)).at[0].set(theta0)
+        thetas = jax.lax.fori_loop(0, steps, advance, (begin(values, theta0), thetas))[1]
+        kept = jnp.minimum(jnp.arange(room) * every, steps - 1)
+        losses = jax.vmap(lambda theta: problem.loss(theta, values["problem"]))(thetas)
+        slope = jax.grad(problem.objective)
+        return thetas, losses, jax.vmap(lambda theta, i: slope(theta, draw_at(i), values["problem"]))(thetas, kept)
+
+    return run
+
+
+def _put(records: Any, record: Any, i: Any) -> Any:
+    """The records with one more at place i. Written without `.at`, whose scatter would break up the compiled loop."""
+    return jax.tree.map(lambda all_, one: jax.lax.dynamic_update_index_in_dim(all_, one, i, 0), records, record)
+
+
+def _mover(problem: Problem, rule: Rule) -> tuple[Callable, Callable]:
+    """The first state and one move, as pure functions of the values that a program is given."""
+    # Only what is compiled in may be used of problem and rule here: their values are arguments.
+    optimizer, static = rule.optimizer, rule.hyper.static
+    schedules = {name: (entry, own.static) for name, (entry, own) in rule.schedules.items()}
+    objective = problem.objective
+
+    def begin(values, theta0):
+        slots = optimizer.start(theta0, optimizer.unpack(values["rule"]["hyper"], static))
+        return theta0, slots, {name: jax.tree.map(jnp.asarray, entry.init()) for name, (entry, _) in schedules.items()}
+
+    def move(values, carry, t, draw):
+        theta, slots, memory = carry
+        hyper0 = optimizer.unpack(values["rule"]["hyper"], static)
+
+        def loss(at):
+            return objective(at, draw, values["problem"])
+
+        gradient_at = jax.grad(loss)
+        grad = gradient_at(theta)
+        memory, scheduled = dict(memory), {}
+        for name, (entry, own_static) in schedules.items():
+            own = entry.unpack(values["rule"]["schedules"][name], own_static)
+            known = {"peak": hyper0[name], "steps": values["horizon"], "value": loss(theta)}
+            scheduled[name], memory[name] = entry.at(t, memory[name], **known, **own)
+        hyper = hyper0 | scheduled
+        supplied = {"t": t + 1, "theta": theta, "value": loss(theta), "loss": loss, "gradient_at": gradient_at}
+        asked = {name: supplied[name] for name in optimizer.needs}
+        step, slots = optimizer.fn(grad, **slots, **hyper, **asked)
+        carry = (theta + step, slots, memory)
+        return carry, (theta + step, grad, step, hyper["lr"], slots, memory, scheduled)
+
+    return begin, move

@@ -28,9 +28,7 @@ RACERS_AT_MOST = 8
 PINS_AT_MOST = 8
 FAMILY_AT_MOST, POINTS_AT_MOST = 64, 200  # with four series in float32 a quarter of a megabyte
 
-STEPS = Param(
-    "steps", "T", 500, 10, 5000, log=True, domain="[1, 5000]", static=True, help="How many steps every racer takes."
-)
+STEPS = Param("steps", "T", 500, 10, 5000, log=True, domain="[1, 5000]", help="How many steps every racer takes.")
 NOISE = Param(
     "noise",
     "σ",
@@ -275,12 +273,10 @@ def drag_values(racer: Racer, name: str) -> tuple[float, ...]:
 def family(racer: Racer, name: str, conditions: tuple) -> Family:
     """The family of runs over one hyperparameter, bounded in members and in points so that it can be sent."""
     values, steps = drag_values(racer, name), conditions[2]
-    theta, loss, grad = sweep(_problem(*conditions), racer.rule, steps, name, values)
     every = math.ceil(steps / POINTS_AT_MOST)
-    kept = np.unique([*range(0, steps, every), steps])
+    theta, loss, grad = sweep(_problem(*conditions), racer.rule, steps, name, values, every=every)
     with np.errstate(over="ignore", invalid="ignore"):
-        gradient = np.linalg.norm(grad, axis=2)[:, np.minimum(kept, steps - 1)]
-    return Family(values, every, theta[:, kept], loss[:, kept], gradient)
+        return Family(values, every, theta, loss, np.linalg.norm(grad, axis=2))
 
 
 def labels(racers: Iterable[Racer], unique: bool = True) -> list[str]:

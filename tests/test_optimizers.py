@@ -30,7 +30,7 @@ import pytest
 import optviz
 import references
 from optviz import OPTIMIZERS, SCHEDULES, SURFACES, Pick
-from optviz.descent import LENGTHS, Rule, Trajectory, _build, descend, rule, schedulable
+from optviz.descent import LONGEST, Rule, Trajectory, _build, descend, rule, schedulable
 from optviz.experiment import L2, NOISE, SEED
 from optviz.problems import Problem, from_surface
 from optviz.spec import Catalogue, Entry, Param, Source
@@ -288,7 +288,7 @@ def test_chaotic_settings_follow_the_paper_step_by_step(key, index):
         states = jax.tree.map(lambda *rows, n=number: np.stack([row[n, 0] for row in rows]), *path.slots[:STEPS])
         program, given = single_steps(quiet(field), key, index)
         still_air = np.zeros((1, 2))
-        thetas = program(given, (path.theta[:STEPS, number, 0], states, {}), np.arange(STEPS), still_air)[0]
+        thetas = program(given, (path.theta[:STEPS, number, 0], states, {}), np.arange(STEPS), np.int64(1), still_air)[0]
         still = strayed[:, number] <= STILL
         decided.append(still.mean())
         assert apart(np.asarray(thetas)[:, 1], after[:, number, 0])[still].max() <= BAR, field
@@ -299,8 +299,8 @@ def single_steps(problem: Problem, key: str, index: int) -> tuple[Callable, dict
     """One step from each of many states at once, by the loop itself."""
     bound = rule(OPTIMIZERS[key], REFERENCES[key].settings[index])
     if bound.key not in _stepping:
-        run = _build(problem, bound, 1, fresh=False)
-        _stepping[bound.key] = jax.jit(jax.vmap(run, in_axes=(None, (0, 0, None), 0, None)))
+        run = _build(problem, bound, fresh=False)
+        _stepping[bound.key] = jax.jit(jax.vmap(run, in_axes=(None, (0, 0, None), 0, None, None)))
     return _stepping[bound.key], {"problem": problem.values, "rule": bound.values, "horizon": np.float64(STEPS)}
 
 
@@ -458,13 +458,12 @@ def test_chunks_are_the_whole_run_with_noise_and_schedules(form):
 
 
 def test_runs_longer_than_the_longest_program_are_joined():
-    longest = LENGTHS[-1]
     bound = rule(OPTIMIZERS["sgd"], {"lr": 1e-3, "momentum": 0.5}, {"lr": (SCHEDULES["linear"], {})})
-    run = descend(quiet("himmelblau"), bound, longest + 400)
-    assert run.steps == longest + 400
-    assert run.theta.shape == (longest + 401, 2)
+    run = descend(quiet("himmelblau"), bound, LONGEST + 400)
+    assert run.steps == LONGEST + 400
+    assert run.theta.shape == (LONGEST + 401, 2)
     np.testing.assert_allclose(run.lr, 1e-3 * (1 - np.arange(run.steps) / run.steps), rtol=0, atol=1e-15)
-    assert_chunks_are_the_whole(quiet("himmelblau"), bound, longest, 400)
+    assert_chunks_are_the_whole(quiet("himmelblau"), bound, LONGEST, 400)
 
 
 @every_optimizer
@@ -480,10 +479,10 @@ def test_maps_over_hyperparameters(key):
     rules = [*same_program, *slower]
     packed = {"hyper": np.stack([bound.values["hyper"] for bound in rules]), "schedules": {}}
     values = {"problem": problem.values, "rule": packed, "horizon": np.float64(STEPS)}
-    axes = ({"problem": None, "rule": {"hyper": 0, "schedules": None}, "horizon": None}, None, None, None)
-    sweep = jax.jit(jax.vmap(_build(problem, default, STEPS, fresh=True), in_axes=axes))
+    axes = ({"problem": None, "rule": {"hyper": 0, "schedules": None}, "horizon": None}, None, None, None, None)
+    sweep = jax.jit(jax.vmap(_build(problem, default, fresh=True), in_axes=axes))
     still = np.zeros((STEPS, 2))
-    thetas = np.asarray(sweep(values, (problem.theta0, None, None), np.int64(0), still)[0])
+    thetas = np.asarray(sweep(values, (problem.theta0, None, None), np.int64(0), np.int64(STEPS), still)[0])
     assert thetas.shape == (len(rules), STEPS + 1, 2)
     assert not np.array_equal(thetas[-1], thetas[-2])  # the rates did arrive
     for theta, bound in zip(thetas, rules, strict=True):
