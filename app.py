@@ -2,18 +2,33 @@
 
 import streamlit as st
 
+from optviz.ui.frame import PAGES, frame
+
+opened = frame("app.py")  # this goes to the browser before the rest is imported
+words, picture = st.columns([2, 3], gap="large", vertical_alignment="center")
+with words:
+    st.title("Watch optimizers think")
+    st.markdown("A laboratory for optimization: optimizers race over a surface. Move a slider and the answer is there.")
+    story = st.container()
+    for page in PAGES[1:]:
+        st.page_link(page.path, label=f"**{page.title}:** {page.help}", icon=page.icon)
+    worth_a_look = st.container()
+
 from optviz.experiment import run
 from optviz.link import to_query
 from optviz.optimizers import OPTIMIZERS
 from optviz.surfaces import SURFACES
 from optviz.ui.desk import Desk
-from optviz.ui.frame import PAGES, frame
+from optviz.ui.frame import prepare_server
 from optviz.ui.presets import RAVINE, SADDLE, WORTH_A_LOOK
 from optviz.ui.race import stage_panel
 from optviz.ui.share import toolbar
 
+prepare_server(warm=RAVINE)
 desk = Desk("home", default=SADDLE)
-desk.open(arrived=frame("app.py", warm=RAVINE, tools=lambda: toolbar(desk)))
+desk.open(arrived=opened.arrived)
+with opened.tools:
+    toolbar(desk)
 
 
 @st.fragment
@@ -24,24 +39,18 @@ def saddle() -> None:
     desk.publish()
 
 
+with picture:
+    saddle()
 descent, _, rmsprop, _ = (one.outcome.arrived for one in run(SADDLE))
-words, picture = st.columns([2, 3], gap="large", vertical_alignment="center")
-with words:
-    st.title("Watch optimizers think")
-    st.markdown(
-        f"A laboratory for optimization: {len(OPTIMIZERS)} optimizers race over {len(SURFACES)} surfaces. "
-        "Move a slider and the answer is there."
-    )
+with story:
     st.markdown(
         "**Here:** four rules start beside a saddle (✕), where the slope vanishes. Plain gradient descent waits there "
         f"and needs {descent} steps to a minimum (★). RMSProp, which divides by the size of the gradient, "
-        f"needs {rmsprop}. Click the surface to start somewhere else."
+        f"needs {rmsprop}. Click the surface to start somewhere else. "
+        f"{len(OPTIMIZERS)} optimizers and {len(SURFACES)} surfaces are waiting:"
     )
-    for page in PAGES[1:]:
-        st.page_link(page.path, label=f"**{page.title}:** {page.help}", icon=page.icon)
+with worth_a_look:
     st.markdown("**Worth a look**")
     for title, experiment in WORTH_A_LOOK.items():
         link = to_query(experiment, RAVINE)
         st.page_link("pages/descent.py", label=title, icon=":material/play_circle:", query_params=link)
-with picture:
-    saddle()

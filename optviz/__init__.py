@@ -4,10 +4,35 @@ Every picture of the app comes from values that a notebook can have in two lines
 
     import optviz
     run = optviz.trace("rosenbrock", "adam", steps=500, start=(-1.2, 1.0), lr=0.02)
+
+The names below are imported when they are first asked for: JAX takes a second to load, and a server sends a page's
+frame to the browser before that.
 """
 
+import importlib
 import os
+import sys
 from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from optviz.experiment import Pick, schedule, surface, trace
+    from optviz.optimizers import OPTIMIZERS
+    from optviz.schedules import SCHEDULES
+    from optviz.surfaces import SURFACES
+
+__all__ = ["OPTIMIZERS", "SCHEDULES", "SURFACES", "Pick", "schedule", "surface", "trace"]
+_HOMES = {"OPTIMIZERS": "optimizers", "SCHEDULES": "schedules", "SURFACES": "surfaces"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'optviz' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"optviz.{_HOMES.get(name, 'experiment')}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]
 
 
 def _prepare_jax() -> None:
@@ -21,16 +46,9 @@ def _prepare_jax() -> None:
         flags = os.environ.get("XLA_FLAGS", "")
         if "xla_cpu_small_while_loop_byte_threshold" not in flags:
             os.environ["XLA_FLAGS"] = f"{flags} {flag}".strip()
-    import jax
-
-    jax.config.update("jax_enable_x64", True)
+    os.environ["JAX_ENABLE_X64"] = "1"
+    if "jax" in sys.modules:  # somebody was here before: what is set above comes too late for it
+        sys.modules["jax"].config.update("jax_enable_x64", True)
 
 
 _prepare_jax()
-
-from optviz.experiment import Pick, schedule, surface, trace  # noqa: E402  (JAX must be prepared before anything imports it)
-from optviz.optimizers import OPTIMIZERS  # noqa: E402
-from optviz.schedules import SCHEDULES  # noqa: E402
-from optviz.surfaces import SURFACES  # noqa: E402
-
-__all__ = ["OPTIMIZERS", "SCHEDULES", "SURFACES", "Pick", "schedule", "surface", "trace"]

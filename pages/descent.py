@@ -2,14 +2,21 @@
 
 import streamlit as st
 
-from optviz.ui.desk import Desk
 from optviz.ui.frame import frame
+
+opened = frame("pages/descent.py")  # this goes to the browser before the rest is imported
+
+from optviz.ui.desk import Desk
+from optviz.ui.frame import prepare_server
 from optviz.ui.presets import RAVINE
 from optviz.ui.race import conditions_panel, memory_panel, pins_panel, racers_panel, stage_panel, surface_panel, table
 from optviz.ui.share import toolbar
 
+prepare_server(warm=RAVINE)
 desk = Desk("descent", default=RAVINE)
-desk.open(arrived=frame("pages/descent.py", warm=RAVINE, tools=lambda: toolbar(desk)))
+desk.open(arrived=opened.arrived)
+with opened.tools:
+    toolbar(desk)
 
 
 @st.fragment

@@ -100,9 +100,8 @@ def test_imports_go_strictly_downward(path):
         assert all(level(there) <= level("experiment") for there in rooms_of(path))
         return
     for there in rooms_of(path):
-        if there == "optviz":  # all of it at once, which only the freezing of the garbage collector has use for
-            assert name(path) == "optviz/ui/__init__.py"
-        elif there != here or here not in ("figures", "ui"):  # modules in a folder may share
+        assert there != "optviz", "a room says which rooms it needs"
+        if there != here or here not in ("figures", "ui"):  # modules in a folder may share
             assert level(there) < level(here), f"{name(path)} imports {there}"
 
 
@@ -113,9 +112,23 @@ def test_a_library_has_one_home(library):
     assert [user for user in users if not user.startswith(homes or ("nowhere",))] == []
 
 
+def test_a_frame_is_sent_before_jax_is_imported():
+    """A cold server's first visitor waits for plotly.js in the browser and for JAX in the server at once."""
+    code = "import sys, optviz, optviz.ui.frame; print('jax' in sys.modules, 'optax' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]
+    for path in (APP, *PAGE_FILES):
+        top = [node for node in tree(path).body if isinstance(node, ast.Import | ast.ImportFrom | ast.Assign)]
+        opened = next(i for i, node in enumerate(top) if isinstance(node, ast.Assign))
+        early = {
+            alias for node in top[:opened] for alias in ([node.module] if isinstance(node, ast.ImportFrom) else [])
+        }
+        assert early == {"optviz.ui.frame"}
+
+
 def test_the_library_alone_needs_no_streamlit_no_plotly_and_no_pandas():
     """A notebook, a test or a worker imports optviz without waiting for a browser's libraries."""
-    code = "import sys, optviz; print(*sorted({name.split('.')[0] for name in sys.modules}))"
+    code = "import sys, optviz; optviz.trace; print(*sorted({name.split('.')[0] for name in sys.modules}))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())
     assert "jax" in loaded

@@ -288,7 +288,9 @@ def test_chaotic_settings_follow_the_paper_step_by_step(key, index):
         states = jax.tree.map(lambda *rows, n=number: np.stack([row[n, 0] for row in rows]), *path.slots[:STEPS])
         program, given = single_steps(quiet(field), key, index)
         still_air = np.zeros((1, 2))
-        thetas = program(given, (path.theta[:STEPS, number, 0], states, {}), np.arange(STEPS), np.int64(1), still_air)[0]
+        thetas = program(given, (path.theta[:STEPS, number, 0], states, {}), np.arange(STEPS), np.int64(1), still_air)[
+            0
+        ]
         still = strayed[:, number] <= STILL
         decided.append(still.mean())
         assert apart(np.asarray(thetas)[:, 1], after[:, number, 0])[still].max() <= BAR, field

@@ -1,27 +1,31 @@
-"""The frame of every page: its title, the navigation, and what a fresh server does once."""
+"""The frame of every page: its title, the navigation, and what a fresh server does once.
+
+A page opens its frame before it imports the rest of the library. JAX takes a second to load, and so does plotly.js in
+the browser; the frame starts the one, and then the page the other, so that a first visitor waits for both at once.
+"""
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import shutil
 import threading
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import jax
 import plotly
 import streamlit as st
 
-from optviz import landscape
-from optviz.experiment import Experiment, run
 from optviz.ui.stage import prepare
+
+if TYPE_CHECKING:
+    from streamlit.delta_generator import DeltaGenerator
+
+    from optviz.experiment import Experiment
 
 ROOT = Path(__file__).parents[2]
 ICON = Path(__file__).with_name("icon.png")
-
-
 FIRST_PAGE = 4.0  # seconds that a fresh server may need for its first page
 
 
@@ -56,15 +60,18 @@ MARGINS = """<style>
 </style>"""
 
 
-def frame(path: str, *, warm: Experiment, tools: Callable[[], None] = lambda: None) -> bool:
-    """Open a page: browser title, navigation with the page's `tools` at its right and, once a server, the warm-up.
-    Every page calls this first, because any page may be the first that a fresh server is asked for.
+class Frame(NamedTuple):
+    """An open page: whether the visitor has just `arrived` from another one, and where its `tools` go."""
 
-    Returns whether the visitor has just arrived from another page.
-    """
+    arrived: bool
+    tools: DeltaGenerator
+
+
+def frame(path: str) -> Frame:
+    """Open a page: browser title and navigation. Every page calls this first, because any page may be the first that
+    a fresh server is asked for."""
     page = next(page for page in PAGES if page.path == path)
     st.set_page_config(page_title=f"{page.title} · optviz", page_icon=str(ICON), layout="wide")
-    _prepare_server(warm)
     st.html(MARGINS)
     with st.container(horizontal=True, vertical_alignment="center", key="navigation"):
         for other in PAGES:
@@ -72,15 +79,19 @@ def frame(path: str, *, warm: Experiment, tools: Callable[[], None] = lambda: No
             st.page_link(other.path, label=title, icon=other.icon, help=other.help)
         prepare()  # has no size of its own, and would cost a row elsewhere
         st.space("stretch")
-        tools()
+        tools = st.container(horizontal=True, width="content")
     arrived = st.session_state.get("page") != path
     st.session_state["page"] = path
-    return arrived
+    return Frame(arrived, tools)
 
 
 @st.cache_resource(show_spinner=False)
-def _prepare_server(warm: Experiment) -> threading.Timer:
-    """Once a server: keep compiled programs on disk, and compile what the first visitor will see in the background."""
+def prepare_server(warm: Experiment) -> threading.Timer:
+    """Once a server, when a page has imported all it needs: keep compiled programs on disk, compile in the background
+    what the next visitor will see, and freeze the garbage collector's view of what is there by now. JAX alone brings
+    half a million objects, and every full collection would walk them, holding up all visitors."""
+    import jax
+
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "optviz" / "jax"
     try:
         cache.mkdir(parents=True, exist_ok=True)
@@ -93,6 +104,7 @@ def _prepare_server(warm: Experiment) -> threading.Timer:
     timer = threading.Timer(FIRST_PAGE, _warm_up, args=(warm,))  # not at once: the first visitor's page comes first
     timer.daemon = True
     timer.start()
+    gc.freeze()
     return timer
 
 
@@ -109,5 +121,10 @@ def _offer_plotly() -> None:
 
 
 def _warm_up(experiment: Experiment) -> None:
-    landscape.over_window(experiment.surface.key, experiment.surface_values)
+    from optviz.experiment import run
+    from optviz.landscape import over_window
+
+    gc.collect()  # here, where nobody waits for it
+    gc.freeze()
+    over_window(experiment.surface.key, experiment.surface_values)
     run(experiment)

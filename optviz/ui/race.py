@@ -311,7 +311,7 @@ def _schedule(desk: Desk, index: int, racer: Racer) -> None:
         )
         entry = SCHEDULES[pick.key]
         st.caption(entry.summary)
-        if pick.key == "constant":
+        if pick == Pick("constant"):
             return
         st.latex(entry.formula)
         values = entry.complete(dict(pick.values))
