@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from optviz.curves import CURVES, is_curve
 from optviz.descent import Rule, Trajectory, descend, rule, sweep
 from optviz.doctor import Outcome, outcome
 from optviz.optimizers import OPTIMIZERS, Optimizer
@@ -63,6 +64,41 @@ TOLERANCE = Param(
     help="A run has arrived when its loss is within this of a minimum.",
 )
 SETTINGS = {param.name: param for param in (STEPS, NOISE, L2, SEED, TOLERANCE)}
+# What of a race is shown, and how. None of it changes a run.
+VIEW = Param(
+    "view",
+    "",
+    "2-D",
+    options=("2-D", "3-D", "both"),
+    static=True,
+    help="The surface as a map from above, as a landscape in space, or both. In space, drag to turn it.",
+)
+FIELD = Param(
+    "field",
+    "",
+    "none",
+    options=("none", "arrows", "streamlines"),
+    static=True,
+    title="downhill directions",
+    help="Arrows along −∇f, all of one length, or the lines they form: where infinitely small steps would go.",
+)
+POINTS = Param(
+    "points",
+    "",
+    False,
+    title="stationary points",
+    help="Searches the window for points of zero gradient, by Newton's method from 576 starts, and tells minima ★, "
+    "maxima ▲ and saddles ✕ apart by the curvatures there.",
+)
+ANATOMY = Param(
+    "anatomy",
+    "",
+    False,
+    title="anatomy of a step",
+    help="Takes one step of the chosen racer apart: arrows that add up to it, and its formula with the numbers in it.",
+)
+LOOKS = {param.name: param for param in (VIEW, FIELD, POINTS, ANATOMY)}
+CURVES_AT_MOST = 8
 COORDINATE = Param("start", "θ₀", 0.0, domain="[-1e6, 1e6]", help="Where every racer starts.")
 
 
@@ -141,6 +177,11 @@ class Experiment:
     l2: float = float(L2.default)
     seed: int = int(SEED.default)
     tolerance: float = float(TOLERANCE.default)
+    view: str = str(VIEW.default)
+    field: str = str(FIELD.default)
+    points: bool = bool(POINTS.default)
+    anatomy: bool = bool(ANATOMY.default)
+    curves: tuple[str, ...] = ("loss", "gradient", "lr")  # names of CURVES
     pins: tuple[Experiment, ...] = ()
 
     def __post_init__(self):
@@ -153,13 +194,19 @@ class Experiment:
             "racers": tuple(self.racers),
             "pins": tuple(self.pins),
             "start": tuple(float(COORDINATE.check(part)) for part in start),
-            **{name: param.check(getattr(self, name)) for name, param in SETTINGS.items()},
+            **{name: param.check(getattr(self, name)) for name, param in (SETTINGS | LOOKS).items()},
+            "curves": tuple(dict.fromkeys(self.curves)),
         }
         for name, value in checked.items():
             object.__setattr__(self, name, value)
         for name, most in (("racers", RACERS_AT_MOST), ("pins", PINS_AT_MOST)):
             if len(checked[name]) > most:
                 raise ValueError(f"at most {most} {name}, not {len(checked[name])}")
+        unknown = [name for name in checked["curves"] if not is_curve(name)]
+        if unknown:
+            raise ValueError(f"there is no curve called {str(unknown[0])[:32]!r}; there are {', '.join(CURVES)}")
+        if len(checked["curves"]) > CURVES_AT_MOST:
+            raise ValueError(f"at most {CURVES_AT_MOST} curves, not {len(checked['curves'])}")
         if any(len(pin.racers) != 1 or pin.pins for pin in self.pins):
             raise ValueError("a pin must be an experiment of one racer, without pins")
 
@@ -205,7 +252,8 @@ class Experiment:
 
     def pinned(self, index: int) -> Experiment:
         """This experiment with racer `index`, as it is now, added to the ghosts (once)."""
-        ghost = replace(self, racers=(self.racers[index],), pins=())
+        looks = {name: param.default for name, param in LOOKS.items()} | {"curves": Experiment.curves}
+        ghost = replace(self, racers=(self.racers[index],), pins=(), **looks)
         return self if ghost in self.pins else replace(self, pins=(*self.pins, ghost)[-PINS_AT_MOST:])
 
 

@@ -1,17 +1,21 @@
-"""Looks at a loss: its values over a window of the plane."""
+"""Looks at a loss: its values, its downhill directions and its stationary points over a window of the plane."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from optviz.programs import program
 from optviz.spec import Value
+from optviz.stationary import Stationary, stationary_points
 from optviz.surfaces import SURFACES
 
+POINTS, STRIDE = 24, 0.0025  # of a streamline: as many strides, each a share of the window
 CELLS = 96  # along each side: smooth on a projector, and 37 kB as float32
 
 
@@ -30,14 +34,62 @@ def over_window(surface: str, values: Mapping[str, Any] | None = None, cells: in
     return _over_window(entry.key, tuple(sorted(complete.items())), cells)
 
 
+def streamlines(surface: str, values: Mapping[str, Any] | None = None, seeds: int = 15) -> np.ndarray:
+    """Short pieces of the lines along −∇f, which infinitely small steps would follow: (k, POINTS, 2).
+
+    One passes through each of `seeds` × `seeds` places, at the speed of one window per unit of time, and ends early
+    where the slope vanishes or turns back, as it does across the floor of a valley.
+    """
+    entry = SURFACES.find(surface)
+    own = entry.hyper(**entry.complete(values or {}))
+    left, right, bottom, top = entry.window
+    fn = _positional(entry.key, own.static)
+    size = np.array([right - left, top - bottom])
+
+    def build():
+        def direction(point, values):
+            slope = jax.grad(lambda point: fn(point[0], point[1], *values))(point) * size  # as the eye sees it
+            return (
+                -jnp.where(jnp.isfinite(slope).all(), slope, 0.0) / jnp.maximum(jnp.linalg.norm(slope), 1e-300) * size
+            )
+
+        def line(seed, values):
+            def move(now, _):
+                point, before = now
+                middle = direction(point + 0.5 * STRIDE * direction(point, values), values)
+                on = jnp.sum(middle * before / size**2) >= 0
+                point = jnp.where(on, point + STRIDE * middle, point)
+                return (point, jnp.where(on, middle, 0 * middle - before)), point
+
+            return jax.lax.scan(move, (seed, direction(seed, values)), length=POINTS)[1]
+
+        return jax.vmap(line, in_axes=(0, None))
+
+    middle = (np.arange(seeds) + 0.5) / seeds
+    places = np.stack(np.meshgrid(left + size[0] * middle, bottom + size[1] * middle), -1).reshape(-1, 2)
+    return np.asarray(program(("streamlines", fn), build)(places, tuple(own.traced)))
+
+
+def stationary(surface: str, values: Mapping[str, Any] | None = None) -> tuple[Stationary, ...]:
+    """The points of zero gradient in the window, found from many starts and classified by the curvatures there."""
+    entry = SURFACES.find(surface)
+    own = entry.hyper(**entry.complete(values or {}))
+    return stationary_points(_positional(entry.key, own.static), entry.window, tuple(own.traced.tolist()))
+
+
+@lru_cache(maxsize=128)
+def _positional(key: str, static: tuple[tuple[str, Value], ...]) -> Callable:
+    """The surface as a function of x, y and its traced parameters: one object for each thing that is compiled."""
+    entry = SURFACES[key]
+    return lambda x, y, *traced: entry.fn(x, y, **entry.unpack(traced, static))
+
+
 @lru_cache(maxsize=128)
 def _over_window(key: str, values: tuple[tuple[str, Value], ...], cells: int) -> Slice:
     entry = SURFACES[key]
     own = entry.hyper(**dict(values))
     left, right, bottom, top = entry.window
     alpha, beta = np.linspace(left, right, cells), np.linspace(bottom, top, cells)
-    evaluate = program(
-        ("over window", entry.fn, own.static),
-        lambda: lambda traced, x, y: entry.fn(x, y, **entry.unpack(traced, own.static)),
-    )
-    return Slice(alpha, beta, np.asarray(evaluate(own.traced, *np.meshgrid(alpha, beta))))
+    fn = _positional(key, own.static)
+    evaluate = program(("over window", fn), lambda: fn)
+    return Slice(alpha, beta, np.asarray(evaluate(*np.meshgrid(alpha, beta), *own.traced)))

@@ -17,7 +17,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from optviz.experiment import COORDINATE, PINS_AT_MOST, RACERS_AT_MOST, SETTINGS, Experiment, Pick, Racer
+from optviz.experiment import COORDINATE, LOOKS, PINS_AT_MOST, RACERS_AT_MOST, SETTINGS, Experiment, Pick, Racer
 from optviz.optimizers import OPTIMIZERS
 from optviz.schedules import SCHEDULES
 from optviz.spec import Entry, Param
@@ -39,9 +39,11 @@ def to_query(experiment: Experiment, default: Experiment) -> dict[str, list[str]
         query["surface"] = [_join(experiment.surface.key, _written(experiment.entry, experiment.surface))]
     if experiment.start != (experiment.entry.starts[0] if moved else default.start):
         query["start"] = ["~".join(COORDINATE.write(part) for part in experiment.start)]
-    for name, param in SETTINGS.items():
+    for name, param in (SETTINGS | LOOKS).items():
         if getattr(experiment, name) != getattr(default, name):
             query[name] = [param.write(getattr(experiment, name))]
+    if experiment.curves != default.curves:
+        query["curves"] = ["~".join(experiment.curves) or NOBODY]
     if experiment.racers != default.racers:
         query["racer"] = [_write_racer(racer) for racer in experiment.racers] or [NOBODY]
     if experiment.pins != default.pins:
@@ -58,7 +60,7 @@ def from_query(query: Query, default: Experiment) -> tuple[Experiment, list[str]
     if one.pop("v", VERSION) != VERSION:
         messages.append("The link was written by another version of this page and may open differently.")
     with _forgiving(messages):
-        unknown = sorted(set(one) - {"surface", "start", "racer", "pin", *SETTINGS})
+        unknown = sorted(set(one) - {"surface", "start", "racer", "pin", "curves", *SETTINGS, *LOOKS})
         if unknown:
             raise ValueError(f"there is no field “{unknown[0][:32]}”")
     if "surface" in one:
@@ -70,8 +72,13 @@ def from_query(query: Query, default: Experiment) -> tuple[Experiment, list[str]
     if "start" in one:
         with _forgiving(messages):
             experiment = replace(experiment, start=tuple(COORDINATE.parse(part) for part in one["start"].split("~")))
-    settings = {name: text for name, text in one.items() if name in SETTINGS}
-    experiment = replace(experiment, **_read(SETTINGS, settings, messages))
+    if "curves" in one:
+        with _forgiving(messages):
+            names = [] if one["curves"] == NOBODY else one["curves"].split("~")
+            experiment = replace(experiment, curves=tuple(names))
+    params = SETTINGS | LOOKS
+    settings = {name: text for name, text in one.items() if name in params}
+    experiment = replace(experiment, **_read(params, settings, messages))
     for name, most, read in (("racer", RACERS_AT_MOST, _read_runner), ("pin", PINS_AT_MOST, _read_pin)):
         texts = [text for text in many.get(name, []) if text != NOBODY]
         things = _read_each(name, texts, most, partial(read, experiment=experiment, messages=messages), messages)

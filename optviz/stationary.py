@@ -35,12 +35,14 @@ class Stationary(NamedTuple):
 
 
 @lru_cache(maxsize=64)
-def stationary_points(fn: Callable, window: tuple[float, float, float, float]) -> tuple[Stationary, ...]:
-    """The stationary points of `fn(x, y)` in the window (x from, x to, y from, y to), lowest first."""
+def stationary_points(
+    fn: Callable, window: tuple[float, float, float, float], values: tuple[float, ...] = ()
+) -> tuple[Stationary, ...]:
+    """The stationary points of `fn(x, y, *values)` in the window (x from, x to, y from, y to), lowest first."""
     left, right, bottom, top = window
     compiled = program(("stationary points", fn), lambda: _search(fn))
     starts = np.stack(np.meshgrid(np.linspace(left, right, SIDE), np.linspace(bottom, top, SIDE)), -1).reshape(-1, 2)
-    size, points, slopes, values, curvatures = map(np.asarray, compiled(starts))
+    size, points, slopes, values, curvatures = map(np.asarray, compiled(starts, values))
     typical = np.median(size[np.isfinite(size)]) if np.isfinite(size).any() else 0.0
     inside = (points >= [left, bottom]) & (points <= [right, top])
     good = inside.all(axis=1) & np.isfinite(values) & (slopes <= LEVEL * max(typical, 1e-300))
@@ -56,23 +58,23 @@ def stationary_points(fn: Callable, window: tuple[float, float, float, float]) -
 
 
 def _search(fn: Callable) -> Callable:
-    def loss(point):
-        return fn(point[0], point[1])
-
-    def newton(point):
+    def newton(loss, point):
         """One Newton step; two equations are solved by hand, because a library call would break up the loop."""
         (a, b), (_, d) = jax.hessian(loss)(point)
         g, h = jax.grad(loss)(point)
         determinant = a * d - b * b
         return point - jnp.stack([d * g - b * h, a * h - b * g]) / determinant
 
-    def look(start):
-        point = jax.lax.fori_loop(0, ITERATIONS, lambda _, point: newton(point), start)
+    def look(start, values):
+        def loss(point):
+            return fn(point[0], point[1], *values)
+
+        point = jax.lax.fori_loop(0, ITERATIONS, lambda _, point: newton(loss, point), start)
         slope = jnp.linalg.norm(jax.grad(loss)(point))
         curvatures = jnp.linalg.eigvalsh(jax.hessian(loss)(point))
         return jnp.linalg.norm(jax.grad(loss)(start)), point, slope, loss(point), curvatures
 
-    return jax.vmap(look)
+    return jax.vmap(look, in_axes=(0, None))
 
 
 def _kind(curvatures: np.ndarray) -> str:

@@ -9,7 +9,16 @@ opened = frame("pages/descent.py")  # this goes to the browser before the rest i
 from optviz.ui.desk import Desk
 from optviz.ui.frame import prepare_server
 from optviz.ui.presets import RAVINE
-from optviz.ui.race import conditions_panel, memory_panel, pins_panel, racers_panel, stage_panel, surface_panel, table
+from optviz.ui.race import (
+    conditions_panel,
+    look_panel,
+    memory_panel,
+    pins_panel,
+    racers_panel,
+    stage_panel,
+    surface_panel,
+    table,
+)
 from optviz.ui.share import toolbar
 
 prepare_server(warm=RAVINE)
@@ -30,6 +39,7 @@ def laboratory() -> None:
         conditions_panel(desk)
     with picture:
         desk.say()
+        look_panel(desk)
         runs = stage_panel(desk)
         table(runs, desk.experiment.tolerance)
         memory_panel(runs)

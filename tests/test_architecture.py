@@ -19,7 +19,7 @@ LAYERS = [
     {"surfaces", "optimizers", "schedules"},
     {"problems", "tuning"},
     {"descent"},
-    {"landscape", "doctor"},
+    {"landscape", "doctor", "curves"},
     {"experiment"},
     {"link"},
     {"figures"},

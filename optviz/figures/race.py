@@ -7,15 +7,18 @@ draws above them step by step. It is JSON through and through, small enough to s
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
+from optviz.curves import CURVES, SLOT, curve
 from optviz.descent import schedulable
 from optviz.experiment import Experiment, Racer, Run, drag_values, family
 from optviz.figures import theme
-from optviz.landscape import over_window
+from optviz.landscape import over_window, stationary, streamlines
 from optviz.spec import number
+from optviz.surfaces import SURFACES
 
 
 def race(
@@ -29,22 +32,20 @@ def race(
 ) -> dict[str, Any]:
     """Everything the stage needs to show an experiment. `compact` leaves the curves out; `drag` is what `dragging`
     made."""
-    surface = experiment.entry
-    minima = surface.minima_at(experiment.surface_values)
     lowest = _lowest(experiment)
-    curves = [
-        _curve("loss", _loss_title(lowest), "Loss of every racer against the step", log=lowest is not None),
-        _curve(
-            "gradient", "Gradient norm ‖g‖", "Length of the gradient at θ, with noise and penalty, against the step"
-        ),
-        _curve("lr", "Learning rate η", "Learning rate of every racer against the step"),
-    ]
+    ghostless = [run for run in runs if not run.ghost]
+    curves = [] if compact else [spec for name in experiment.curves for spec in _curves(name, ghostless, lowest)]
+    planes = []
+    if experiment.view != "3-D":
+        planes.append(_plane(experiment, lowest))
+    if experiment.view != "2-D":
+        planes.append(_solid(experiment, lowest, bar=not planes))
     return {
         "steps": max([experiment.steps, *(run.trajectory.steps for run in runs if run.ghost)], default=0),
-        "panels": [_plane(experiment, minima, lowest), *([] if compact else curves)],
-        "racers": [_racer(run, runs[:i]) for i, run in enumerate(runs)],
+        "panels": [*planes, *curves],
+        "racers": [_racer(run, runs[:i], experiment.curves) for i, run in enumerate(runs)],
         "scales": {mode: theme.scale(mode) for mode in theme.SCALES},
-        "revision": surface.key,
+        "revision": experiment.surface.key,
         "autoplay": autoplay,
         "loop": loop,
         "compact": compact,
@@ -99,24 +100,36 @@ def _loss_title(lowest: float | None) -> str:
     return f"Loss above the minimum, f {sign} {number(abs(lowest))}"
 
 
-def _curve(name: str, title: str, alt: str, log: bool = True) -> dict[str, Any]:
+def _curves(name: str, runs: Sequence[Run], lowest: float | None) -> list[dict[str, Any]]:
+    """The panels of a curve: one, or one for each coordinate; none if no racer has it."""
+    if name == "loss":
+        return [_curve(name, _loss_title(lowest), CURVES[name].help, log=lowest is not None)]
+    shapes = {values.ndim for run in runs if (values := curve(name, run.trajectory)) is not None}
+    if name.startswith(SLOT):
+        title, help, log = name.removeprefix(SLOT), f"What each rule that has it remembers as {name}.", False
+    else:
+        title, help, log = CURVES[name].label, CURVES[name].help, CURVES[name].log
+    if shapes == {2}:
+        return [_curve(f"{name}.{axis}", f"{title} along {axis}", help, log) for axis in "xy"]
+    return [_curve(name, title, help, log)] if shapes else []
+
+
+def _curve(name: str, title: str, alt: str, log: bool) -> dict[str, Any]:
     return {"name": name, "kind": "curve", "y": name, "log": log, "title": title, "alt": alt, "figure": {"layout": {}}}
 
 
-def _racer(run: Run, before: Sequence[Run]) -> dict[str, Any]:
+def _racer(run: Run, before: Sequence[Run], curves: Sequence[str]) -> dict[str, Any]:
     """One racer's line: how it looks, and its series as float32."""
     same = [other.racer.optimizer.key for other in before].count(run.racer.optimizer.key)
     look = theme.style(run.racer.optimizer.key, same)
     path = run.trajectory
-    with np.errstate(over="ignore", invalid="ignore"):
-        gradient = np.linalg.norm(path.grad, axis=1)
-        series = {
-            "x": path.theta[:, 0],
-            "y": path.theta[:, 1],
-            "loss": path.loss - (run.outcome.lowest or 0.0),
-            "gradient": gradient,
-            "lr": path.lr,
-        }
+    series = {"x": path.theta[:, 0], "y": path.theta[:, 1], "loss": path.loss - (run.outcome.lowest or 0.0)}
+    for name in curves:
+        values = None if name == "loss" else curve(name, path)
+        if values is not None:
+            series |= (
+                {name: values} if values.ndim == 1 else {f"{name}.{axis}": values[:, i] for i, axis in enumerate("xy")}
+            )
     return {
         "id": f"{run.racer.optimizer.key}-{same}",  # stays when a slider changes the label
         "label": run.label,
@@ -130,7 +143,7 @@ def _racer(run: Run, before: Sequence[Run]) -> dict[str, Any]:
     }
 
 
-def _plane(experiment: Experiment, minima: Sequence[Any], lowest: float | None) -> dict[str, Any]:
+def _plane(experiment: Experiment, lowest: float | None) -> dict[str, Any]:
     surface = experiment.entry
     plane = over_window(surface.key, experiment.surface_values)
     left, right, bottom, top = surface.window
@@ -151,31 +164,127 @@ def _plane(experiment: Experiment, minima: Sequence[Any], lowest: float | None) 
         "yaxis": {"range": [bottom, top], "title": {"text": "y"}, "scaleanchor": "x", "constrain": "domain"},
         "coloraxis": {"colorbar": bar},
     }
-    known = [*((m.x, m.y, "minimum", m.value) for m in minima)]
-    known += [(x, y, "saddle", None) for x, y in surface.saddles_at(experiment.surface_values)]
-    marks = [
-        {
-            "x": x,
-            "y": y,
-            "kind": kind,
-            "label": kind if value is None else f"{_rank(value, lowest)}, f = {number(value)}",
-        }
-        for x, y, kind, value in known
-        if left <= x <= right and bottom <= y <= top
-    ]
-    start_x, start_y = experiment.start
-    marks.append({"x": start_x, "y": start_y, "kind": "start", "label": "start"})
     return {
         "name": "surface",
         "kind": "plane",
         "x": "x",
         "y": "y",
         "title": f"{surface.title} from above",
-        "alt": f"Contour map of the {surface.title} surface with the paths of {len(experiment.racers)} optimizers",
-        "figure": {"data": [contour], "layout": layout},
+        "alt": f"Contour map of the {surface.title} surface with the paths of {len(experiment.racers)} optimizers.",
+        "figure": {"data": [contour, *_field(experiment)], "layout": layout},
         "click": True,
-        "marks": marks,
+        "marks": _marks(experiment, lowest),
     }
+
+
+CAMERA = {"eye": {"x": -1.25, "y": -1.5, "z": 1.15}, "center": {"x": 0.0, "y": 0.0, "z": -0.2}}
+
+
+def _solid(experiment: Experiment, lowest: float | None, bar: bool) -> dict[str, Any]:
+    """The surface in space. The stage lays the paths on what is drawn of it, and lets them shine through hills."""
+    surface = experiment.entry
+    plane = over_window(surface.key, experiment.surface_values)
+    left, right, bottom, top = surface.window
+    height, colorbar, unit, levels = _heights(plane.loss, lowest, surface.log)
+    logarithmic = height is not plane.loss
+    finite = height[np.isfinite(height)]
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
+    land = {
+        "type": "surface",
+        "x": theme.array(plane.alpha),
+        "y": theme.array(plane.beta),
+        "z": theme.array(height),
+        "coloraxis": "coloraxis",
+        "contours": {
+            "z": {"show": True, **levels, "color": "rgba(100, 116, 135, 0.6)", "width": 1, "highlight": False},
+            "x": {"highlight": False},
+            "y": {"highlight": False},
+        },
+        "lighting": {"ambient": 0.75, "diffuse": 0.5, "specular": 0.03, "roughness": 0.9},
+        "hovertemplate": f"x %{{x:.3f}}<br>y %{{y:.3f}}<br>{unit} %{{z:.3g}}<extra></extra>",
+    }
+    longer = max(right - left, top - bottom)
+    ticks = {"tickvals": colorbar["tickvals"], "ticktext": colorbar["ticktext"]} if "tickvals" in colorbar else {}
+    scene = {
+        "xaxis": {"range": [left, right], "title": {"text": "x"}},
+        "yaxis": {"range": [bottom, top], "title": {"text": "y"}},
+        "zaxis": {"range": [low, high], "title": {"text": colorbar["title"]["text"]}, **ticks},
+        "aspectmode": "manual",
+        "aspectratio": {"x": 1.3 * (right - left) / longer, "y": 1.3 * (top - bottom) / longer, "z": 0.7},
+        "camera": CAMERA,
+    }
+    return {
+        "name": "space",
+        "kind": "solid",
+        "x": "x",
+        "y": "y",
+        "title": f"{surface.title} in space" + (", height on a log scale" if logarithmic else ""),
+        "alt": f"The {surface.title} surface in space with the paths of {len(experiment.racers)} optimizers. "
+        "Drag to turn it.",
+        "figure": {"data": [land], "layout": {"scene": scene, "coloraxis": {"colorbar": colorbar, "showscale": bar}}},
+        "click": True,
+        "marks": _marks(experiment, lowest),
+    }
+
+
+def _marks(experiment: Experiment, lowest: float | None) -> list[dict[str, Any]]:
+    """Start, minima and saddles that the card lists and, if wanted, every stationary point that a search finds."""
+    surface, values = experiment.entry, experiment.surface_values
+    known = [(m.x, m.y, "minimum", m.value) for m in surface.minima_at(values)]
+    known += [(x, y, "saddle", None) for x, y in surface.saddles_at(values)]
+    left, right, bottom, top = surface.window
+    if experiment.points:
+        near = SAME_MARK * np.hypot(right - left, top - bottom)
+        found = [(p.x, p.y, p.kind, p.value) for p in stationary(surface.key, values)]
+        known += [p for p in found if all(np.hypot(p[0] - q[0], p[1] - q[1]) > near for q in known)]
+    marks = [
+        {
+            "x": x,
+            "y": y,
+            "kind": kind,
+            "label": f"{_rank(value, lowest) if kind == 'minimum' else kind}"
+            + ("" if value is None else f", f = {number(value)}"),
+        }
+        for x, y, kind, value in known
+        if left <= x <= right and bottom <= y <= top
+    ]
+    start_x, start_y = experiment.start
+    return [*marks, {"x": start_x, "y": start_y, "kind": "start", "label": "start"}]
+
+
+SAME_MARK = 1e-4  # of the window's diagonal
+
+
+ARROWHEAD = 0.009  # of the window
+FIELD_LOOK = {"width": 1.2, "color": "rgba(100, 116, 135, 0.95)"}
+
+
+def _field(experiment: Experiment) -> list[dict[str, Any]]:
+    """Downhill directions, as a line that is lifted between the strokes."""
+    if experiment.field == "none":
+        return []
+    x, y = _strokes(experiment.surface.key, tuple(experiment.surface_values.items()), experiment.field)
+    line = {"type": "scatter", "mode": "lines", "x": theme.array(x), "y": theme.array(y), "line": FIELD_LOOK}
+    return [{**line, "hoverinfo": "skip"}]
+
+
+@lru_cache(maxsize=32)
+def _strokes(surface: str, values: tuple, field: str) -> tuple[np.ndarray, np.ndarray]:
+    """x and y of all strokes, each ended by NaN: straight arrows are the beginnings of the lines."""
+    lines = streamlines(surface, dict(values))
+    if field == "arrows":
+        lines = lines[:, [0, 8]]
+    tip, before = lines[:, -1], lines[:, -2]
+    left, right, bottom, top = SURFACES[surface].window
+    size = np.array([right - left, top - bottom])
+    with np.errstate(all="ignore"):
+        along = (tip - before) / size
+        along = along / np.linalg.norm(along, axis=1, keepdims=True)
+    across = np.stack([-along[:, 1], along[:, 0]], axis=1)
+    barbs = [tip - ARROWHEAD * size * (along + side * across) for side in (0.6, -0.6)]
+    pen_up = np.full_like(tip, np.nan)
+    head = np.stack([pen_up, barbs[0], tip, barbs[1], pen_up], axis=1)
+    return tuple(np.concatenate([lines, head], axis=1).reshape(-1, 2).T)
 
 
 def _rank(value: float, lowest: float | None) -> str:

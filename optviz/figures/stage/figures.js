@@ -120,6 +120,31 @@ function planeLayout(stage, { spec }) {
   return merge(base, withTitles(spec.figure?.layout));
 }
 
+function solidLayout(stage, { spec, camera }) {
+  const { theme } = stage;
+  const { scene, ...rest } = spec.figure?.layout ?? {};
+  const font = { size: theme.size, color: theme.text };
+  const axis = {
+    color: theme.text,
+    gridcolor: theme.grid,
+    linecolor: theme.frame,
+    tickfont: { size: theme.size - 2, color: theme.text },
+    showbackground: false,
+    showspikes: false,
+    zeroline: false,
+    nticks: 5,
+    title: { font },
+  };
+  const base = {
+    ...look(stage),
+    margin: { l: 0, r: rest.coloraxis?.showscale === false ? 0 : theme.size * 4.4, t: 0, b: 0 },
+    scene: { xaxis: axis, yaxis: axis, zaxis: axis, dragmode: "turntable" },
+  };
+  // the view stays where the visitor turned it, whatever else changes
+  const kept = { uirevision: "camera", ...(camera ? { camera } : {}) };
+  return merge(base, { ...rest, dragmode: "turntable", scene: { ...scene, ...kept } });
+}
+
 function curveLayout(stage, panel) {
   const { size } = stage.theme;
   const { spec, lowest } = panel;
@@ -134,6 +159,10 @@ function curveLayout(stage, panel) {
 
 /** The whole figure of a panel as it should be on the screen now. */
 function compose(stage, panel) {
+  if (panel.solid) {
+    const [width, height] = panel.size;
+    return { ...solidLayout(stage, panel), width, height };
+  }
   const layout = panel.plane ? planeLayout(stage, panel) : curveLayout(stage, panel);
   const home = panel.plane ? {} : { x: [0, Math.max(stage.steps, 1)], y: dataRange(stage, panel) };
   const x = (panel.plane ? panel.view.x : stage.curveX) ?? home.x;
@@ -238,7 +267,7 @@ async function drawPanel(stage, panel) {
     if (stage.gone || panel.gone) return;
     if (!panel.listening) listen(stage, panel);
     mountOverlay(panel);
-    if (panel.plane && measureMargin(panel)) stage.refit();
+    if (panel.plane && !panel.solid && measureMargin(panel)) stage.refit();
   }
   panel.stale = true;
   paintPanel(stage, panel);
@@ -247,11 +276,13 @@ async function drawPanel(stage, panel) {
 
 function config(stage, panel) {
   const { home } = window.Plotly.Icons;
+  const flat = ["zoom2d", "pan2d", "zoomIn2d", "zoomOut2d"];
+  const space = ["tableRotation", "zoom3d", "pan3d"];
   const reset = { name: "reset", title: "Reset view", icon: home, click: () => resetView(stage, panel) };
   return {
     displaylogo: false,
     displayModeBar: panel.plane,
-    modeBarButtons: [["zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", reset]],
+    modeBarButtons: [[...(panel.solid ? space : flat), reset]],
     scrollZoom: panel.plane,
     doubleClick: false, // Plotly would go back to the ranges of its first picture; ours goes to those of the data
     showTips: false,
@@ -287,10 +318,19 @@ function listen(stage, panel) {
   panel.graph.on("plotly_relayouting", () => paintPanel(stage, panel));
   panel.graph.on("plotly_afterplot", () => paintPanel(stage, panel));
   panel.graph.on("plotly_relayout", (change) => keepView(stage, panel, change));
+  if (!panel.solid) return;
+  const under = ({ points: [{ x, y }] }) => (panel.under = { x, y });
+  panel.graph.on("plotly_hover", under);
+  panel.graph.on("plotly_click", under);
+  panel.graph.on("plotly_unhover", () => (panel.under = null));
 }
 
 /** The visitor zoomed or panned: remember it, for the next data and for the other curves. */
 function keepView(stage, panel, change) {
+  if (panel.solid) {
+    stage.camera = structuredClone(panel.graph._fullLayout.scene.camera);
+    return schedule(stage);
+  }
   const names = Object.keys(change);
   const { xaxis, yaxis } = panel.graph._fullLayout;
   const x = names.some((name) => name.startsWith("xaxis.range"));
@@ -303,6 +343,10 @@ function keepView(stage, panel, change) {
 }
 
 function resetView(stage, panel) {
+  if (panel.solid) {
+    stage.camera = null;
+    return window.Plotly.relayout(panel.graph, { "scene.camera": panel.spec.figure.layout.scene.camera });
+  }
   panel.view = {};
   if (!panel.plane) stage.curveX = null;
   panel.key = ""; // Plotly holds the zoomed ranges: call it even if our figure reads the same

@@ -212,7 +212,7 @@ function placeHead(stage, panel, trace, node) {
     dress(over ? "x" : racer.marker, over ? radius * 1.3 : radius);
     shift(node, x, y, true);
     if (node.tag.textContent) placeTag(node.tag, stage, geo, x, y, racer.color);
-  } else if (panel.plane && n > 0) {
+  } else if (panel.plane && !panel.solid && n > 0) {
     const tip = exitOf(trace, stage.at, x, y);
     dress("arrow", radius * 1.2);
     shift(node, tip.x, tip.y, true, Math.atan2(tip.dy, tip.dx));

@@ -15,8 +15,9 @@
  *
  * Streamlit calls `show` for every script run and theme change with
  *   data = { steps: T, revision, autoplay, loop, compact, height, plotly: [addresses of plotly.js, best first],
- *     panels: [{ name, kind: "plane" | "curve", x, y: names of series, title, alt, log, click,
- *                figure: { data, layout }, marks: [{ x, y, kind: "minimum" | "saddle" | "start", label }] }],
+ *     panels: [{ name, kind: "plane" | "solid" | "curve", x, y: names of series, title, alt, log, click,
+ *                figure: { data, layout },
+ *                marks: [{ x, y, kind: "minimum" | "maximum" | "saddle" | "flat" | "start", label }] }],
  *     racers: [{ id, label, color, dash, marker, ghost, stop, state, series: { name: base64 of little-endian float32 } }],
  *     scales: { light, dark },
  *     drag: null | { racer, name, label, choices: [{ name, label }], values, texts, at, steps, id,
@@ -83,6 +84,7 @@ function createStage(parent) {
     at: 0,
     playing: false,
     speed: null, // null until the visitor chooses one
+    camera: null, // where the visitor turned the surface in space
     curveX: null, // the x range to which the visitor zoomed the curves
     pending: null, // a start that was asked for and is not yet in the data
     drawn: 0,
@@ -179,14 +181,15 @@ function visible(stage) {
 
 function probe(stage) {
   const panels = [...stage.panels.values()].filter((panel) => panel.geo);
-  const plane = panels.find((panel) => panel.plane);
+  const plane = panels.find((panel) => panel.plane && !panel.solid) ?? panels.find((panel) => panel.plane);
+  const solid = panels.find((panel) => panel.solid);
   const frame = Math.floor(stage.at);
   const head = ({ racer, n }) => [plane.spec.x, plane.spec.y].map((name) => racer.series[name][Math.min(frame, n - 1)]);
   const racing = plane ? plane.traces.filter(({ n }) => n > 0) : [];
   const pixel = (x, y) => {
     const corner = plane.graph.getBoundingClientRect();
-    const [mapX, mapY] = toPixel(plane.geo);
-    return [corner.left + plane.geo.left + mapX(x), corner.top + plane.geo.top + mapY(y)];
+    const [left, top] = projector(plane)(x, y);
+    return [corner.left + plane.geo.left + left, corner.top + plane.geo.top + top];
   };
   return {
     frame,
@@ -194,6 +197,8 @@ function probe(stage) {
     steps: stage.steps,
     drawn: stage.drawn,
     view: Object.fromEntries(panels.map((panel) => [panel.spec.name, { x: panel.geo.x, y: panel.geo.y }])),
+    camera: solid ? structuredClone(solid.graph._fullLayout.scene.camera) : null,
+    space: solid ? Object.fromEntries(solid.traces.map(({ racer, X, Y, n }) => [racer.label, [X[n - 1], Y[n - 1]]])) : null,
     family: stage.family?.id ?? null,
     heads: Object.fromEntries(racing.map((trace) => [trace.racer.label, head(trace)])),
     pixel,

@@ -65,15 +65,15 @@ function paintTarget(ctx, x, y, radius, color, halo) {
   disc(ctx, x, y, radius - 4, color, 1);
 }
 
-const MARKS = { minimum: "star", saddle: "x", start: "target" };
+const MARKS = { minimum: "star", maximum: "triangle", saddle: "x", flat: "square", start: "target" };
 
 function placeMarks(stage, panel) {
   const { geo, hover, tag } = panel;
   const marks = marksOf(stage, panel);
-  const [mapX, mapY] = toPixel(geo);
+  const project = projector(panel);
   const { text, background, size } = stage.theme;
   spritesOf(panel.marks, marks.length).forEach((node, i) => {
-    const [x, y] = [mapX(marks[i].x), mapY(marks[i].y)];
+    const [x, y] = project(marks[i].x, marks[i].y);
     dressSprite(node, MARKS[marks[i].kind] ?? "circle", 0.5 * size, text, background, 1);
     shift(node, x, y, isInside(geo, x, y, 1));
   });

@@ -1,14 +1,16 @@
 // Panels: one for the surface, one for each curve; made, measured and laid out.
 
 function syncPanels(stage, revised) {
-  const specs = stage.data.panels.filter((spec) => spec.kind === "plane" || !stage.data.compact);
+  const specs = stage.data.panels.filter((spec) => spec.kind !== "curve" || !stage.data.compact);
   const names = new Set(specs.map((spec) => spec.name));
   for (const panel of stage.panels.values()) if (!names.has(panel.spec.name)) removePanel(stage, panel);
   for (const spec of specs) {
     const panel = stage.panels.get(spec.name) ?? createPanel(stage, spec);
     if (revised || panel.spec.log !== spec.log) panel.view = {};
     panel.spec = spec;
-    panel.source = JSON.stringify(spec.figure ?? {});
+    const source = JSON.stringify(spec.figure ?? {});
+    if (panel.solid && panel.source !== source) panel.land = readLand(panel);
+    panel.source = source;
     panel.stale = true;
     describePanel(stage, panel);
     panel.home.append(panel.box); // keeps the order of the data
@@ -16,10 +18,11 @@ function syncPanels(stage, revised) {
 }
 
 function createPanel(stage, spec) {
-  const plane = spec.kind === "plane";
+  const plane = spec.kind !== "curve"; // it shows the surface, from above or in space
   const panel = {
     spec,
     plane,
+    solid: spec.kind === "solid",
     box: element("section", `oz-panel oz-${spec.kind}`),
     title: element("span", "oz-title"),
     symbols: element("span", "oz-symbols"),
@@ -33,6 +36,8 @@ function createPanel(stage, spec) {
     tag: element("div", "oz-tag"), // the words of the mark under the pointer
     home: plane ? stage.planes : stage.curves,
     view: {}, // the ranges the visitor zoomed to: { x, y }
+    camera: spec.kind === "solid" ? stage.camera : null, // where the visitor left it when it was last shown
+    under: null, // the point of a surface in space under the pointer
     margin: null, // what Plotly really needs around the plot, measured
     listening: false,
     key: null, // the figure on the screen, as text
@@ -64,13 +69,13 @@ function removePanel(stage, panel) {
   stage.panels.delete(panel.spec.name);
 }
 
-const SYMBOLS = { minimum: "★ minimum", saddle: "✕ saddle", start: "◎ start" };
+const SYMBOLS = { minimum: "★ minimum", maximum: "▲ maximum", saddle: "✕ saddle", flat: "■ flat", start: "◎ start" };
 
 function describePanel(stage, { spec, plane, title, symbols, plot }) {
   const clickable = plane && Boolean(spec.click);
   const kinds = Object.keys(SYMBOLS).filter((kind) => spec.marks?.some((mark) => mark.kind === kind));
   title.textContent = spec.title ?? "";
-  symbols.textContent = plane ? kinds.map((kind) => SYMBOLS[kind]).join("\u2003") : "";
+  symbols.textContent = plane && spec.kind === "plane" ? kinds.map((kind) => SYMBOLS[kind]).join("\u2003") : "";
   plot.setAttribute("role", clickable ? "application" : "img");
   plot.setAttribute("aria-label", `${spec.alt ?? spec.title ?? ""}${clickable ? " Arrow keys move the start." : ""}`);
   if (clickable) plot.setAttribute("tabindex", "0");
@@ -84,11 +89,13 @@ function arrange(stage) {
   const curves = [...stage.panels.values()].filter((panel) => !panel.plane);
   if (root.clientWidth === 0) return; // in a tab that is not open: the observer calls again
   stage.width = root.clientWidth;
-  const wide = stage.width >= WIDE && planes.length > 0 && curves.length > 0;
+  const pair = planes.length > 1 && stage.width >= WIDE; // from above and in space, side by side
+  const wide = stage.width >= WIDE && planes.length === 1 && curves.length > 0;
   root.classList.toggle("oz-wide", wide);
+  root.classList.toggle("oz-pair", pair);
   const tallLegend = Math.max(0, stage.legend.offsetHeight - 3.5 * theme.size); // leaves the player on the first screen
   const cap = Math.max(360, data.height ?? window.innerHeight * 0.65 - tallLegend);
-  const room = wide ? Math.floor(stage.width * 0.62) : stage.width;
+  const room = Math.floor(wide ? stage.width * 0.62 : pair ? stage.width / 2 - 10 : stage.width);
   const title = Math.ceil(theme.size * 1.9); // the line above every plot, as in stage.css
   root.style.setProperty("--oz-title", `${title}px`);
   let height = 0;
@@ -99,10 +106,13 @@ function arrange(stage) {
     width = Math.max(width, panel.size[0]);
   }
   const last = theme.size * 2.6; // the lowest curve also carries the labels of the step axis
+  const columns = wide ? 1 : Math.max(1, Math.min(curves.length, Math.floor(stage.width / 380)));
   const each = wide ? Math.max(150, (height - last) / curves.length) : Math.max(200, Math.min(280, stage.width * 0.4));
+  const beside = Math.floor((stage.width - 20 * (columns - 1)) / columns);
+  root.style.setProperty("--oz-columns", columns);
   curves.forEach((panel, i) => {
-    panel.lowest = i === curves.length - 1;
-    panel.size = [wide ? stage.width - width - 20 : stage.width, Math.floor(each - title + (panel.lowest ? last : 0))];
+    panel.lowest = i >= curves.length - columns;
+    panel.size = [wide ? stage.width - width - 20 : beside, Math.floor(each - title + (panel.lowest ? last : 0))];
   });
   for (const panel of stage.panels.values()) {
     panel.plot.style.width = `${panel.size[0]}px`;
@@ -111,6 +121,7 @@ function arrange(stage) {
 }
 
 function planeSize(stage, panel, room, cap) {
+  if (panel.solid) return [room, Math.round(Math.max(360, Math.min(cap, room * 0.8)))];
   const { margin, xaxis = {}, yaxis = {} } = planeLayout(stage, panel);
   const { l, r, t, b } = panel.margin ?? margin;
   if (!(xaxis.scaleanchor || yaxis.scaleanchor) || !xaxis.range || !yaxis.range) {

@@ -2,6 +2,7 @@
 
 function geometry(panel) {
   const full = panel.graph._fullLayout;
+  if (panel.solid) return solidGeometry(panel, full);
   if (!full?.xaxis?._length || !panel.sprites.isConnected) return null;
   const { xaxis, yaxis } = full;
   // the live ranges: while a drag or the wheel goes on, Plotly changes these and nothing else
@@ -14,6 +15,64 @@ function geometry(panel) {
     y: [...yaxis.range],
     log: yaxis.type === "log",
     dpr: window.devicePixelRatio || 1,
+  };
+}
+
+/** The camera of a surface in space, as Plotly's own three-dimensional annotations read it. */
+function solidGeometry(panel, full) {
+  const scene = full?.scene?._scene;
+  const camera = scene?.glplot?.cameraParams;
+  if (!camera || !panel.sprites.isConnected) return null;
+  const { l, t, w, h } = full._size;
+  return {
+    left: l,
+    top: t,
+    width: w,
+    height: h,
+    x: [...full.scene.xaxis.range],
+    y: [...full.scene.yaxis.range],
+    scale: [...scene.dataScale],
+    camera: [camera.projection, camera.view, camera.model].map((matrix) => [...matrix]),
+    dpr: window.devicePixelRatio || 1,
+  };
+}
+
+/** From a point of the surface to pixels; in space there is none outside the window. */
+function projector({ geo, land }) {
+  if (!geo.camera) {
+    const [mapX, mapY] = toPixel(geo);
+    return (x, y) => [mapX(x), mapY(y)];
+  }
+  const [a, b, c, d] = [0, 1, 2, 3].map((column) =>
+    [0, 1, 3].map((row) => {
+      const axis = [0, 0, 0, 0].map((_, i) => Number(i === column));
+      return geo.camera.reduceRight((vector, matrix) => times(matrix, vector), axis)[row];
+    }),
+  );
+  const [sx, sy, sz] = geo.scale;
+  const within = (value, [from, to]) => value >= from && value <= to;
+  return (x, y) => {
+    if (!within(x, geo.x) || !within(y, geo.y)) return [NaN, NaN];
+    const z = land(x, y);
+    const [px, py, w] = a.map((_, i) => a[i] * x * sx + b[i] * y * sy + c[i] * z * sz + d[i]);
+    return [0.5 * (1 + px / w) * geo.width, 0.5 * (1 - py / w) * geo.height];
+  };
+}
+
+/** A 4 × 4 matrix, stored by columns, times a vector. */
+const times = (m, v) => [0, 1, 2, 3].map((i) => m[i] * v[0] + m[i + 4] * v[1] + m[i + 8] * v[2] + m[i + 12] * v[3]);
+
+/** Heights of a surface in space as they are drawn: straight between the points of its grid. */
+function readLand({ spec }) {
+  const { x, y, z } = spec.figure.data[0];
+  const [xs, ys, heights] = [x, y, z].map(({ bdata }) => decode(bdata));
+  const place = (axis, value) => ((value - axis[0]) / (axis[axis.length - 1] - axis[0])) * (axis.length - 1);
+  return (px, py) => {
+    const [column, row] = [place(xs, px), place(ys, py)];
+    const [i, j] = [Math.floor(column), Math.floor(row)].map((at, axis) => Math.min(at, [xs, ys][axis].length - 2));
+    const [u, v] = [column - i, row - j];
+    const at = (right, up) => heights[(j + up) * xs.length + i + right];
+    return (1 - v) * ((1 - u) * at(0, 0) + u * at(1, 0)) + v * ((1 - u) * at(0, 1) + u * at(1, 1));
   };
 }
 
@@ -38,7 +97,7 @@ function seriesEnd(racer, length) {
  * to the neighbourhood of the plot area so that a diverging path keeps its direction and the canvas its sanity.
  */
 function buildTrace(racer, panel, geo) {
-  const [mapX, mapY] = toPixel(geo);
+  const project = projector(panel);
   const xs = panel.plane ? racer.series[panel.spec.x] : null;
   const ys = racer.series[panel.spec.y];
   let n = ys ? seriesEnd(racer, panel.plane ? Math.min(xs?.length ?? 0, ys.length) : ys.length) : 0;
@@ -54,13 +113,12 @@ function buildTrace(racer, panel, geo) {
   const Y = new Float64Array(n);
   let inside = 0;
   for (let i = 0; i < n; i++) {
-    X[i] = mapX(xs ? xs[i] : i);
-    Y[i] = mapY(ys[i]);
+    [X[i], Y[i]] = project(xs ? xs[i] : i, ys[i]);
     if (isInside(geo, X[i], Y[i], 0)) inside++;
   }
   const dots = panel.plane && inside <= MANY_DOTS;
   const kept = panel.plane ? keepByDistance(X, Y, dots ? 0 : NEAR) : keepByColumn(X, Y, geo.width);
-  const exits = panel.plane ? findExits(X, Y, geo) : [];
+  const exits = panel.plane && !panel.solid ? findExits(X, Y, geo) : [];
   return { racer, geo, n, X, Y, dots, diverged, exits, line: clipLine(X, Y, kept, geo), length: 0 };
 }
 

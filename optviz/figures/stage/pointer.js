@@ -11,17 +11,35 @@ function eventPixel(panel, event) {
  */
 function onPress(stage, panel, event) {
   if (event.button !== 0 || !panel.geo || event.target.closest(".modebar")) return;
+  if (panel.solid) whileTurning(stage, panel);
   const [x, y] = eventPixel(panel, event);
   if (!isInside(panel.geo, x, y, 0)) return;
-  const point = toData(panel.geo, x, y);
+  const point = panel.solid ? null : toData(panel.geo, x, y);
   const release = (up) => {
     window.removeEventListener("pointerup", release, true);
     window.removeEventListener("pointercancel", release, true);
     const moved = Math.hypot(up.clientX - event.clientX, up.clientY - event.clientY);
-    if (up.type === "pointerup" && moved <= 4) onClick(stage, panel, point);
+    if (up.type === "pointerup" && moved <= 4) onClick(stage, panel, point ?? panel.under);
   };
   window.addEventListener("pointerup", release, true);
   window.addEventListener("pointercancel", release, true);
+}
+
+/** In space the lines follow the camera as long as a button is down: Plotly tells of the end of a turn only. */
+function whileTurning(stage, panel) {
+  let turning = true;
+  const follow = () => {
+    paintPanel(stage, panel);
+    if (turning && !stage.gone) requestAnimationFrame(follow);
+  };
+  const rest = () => {
+    turning = false;
+    window.removeEventListener("pointerup", rest, true);
+    window.removeEventListener("pointercancel", rest, true);
+  };
+  window.addEventListener("pointerup", rest, true);
+  window.addEventListener("pointercancel", rest, true);
+  follow();
 }
 
 /** A click waits for a second one: together they reset the view and mean nothing else. */
@@ -33,6 +51,7 @@ function onClick(stage, panel, point) {
   }
   const act = () => {
     panel.click = null;
+    if (!point) return; // beside the surface in space
     if (!panel.plane) goTo(stage, point.x);
     else if (panel.spec.click) askStart(stage, panel, point, 0);
   };
@@ -91,9 +110,14 @@ function onWheel(event) {
 function onHover(stage, panel, event) {
   if (!panel.geo || event.buttons) return;
   const [x, y] = eventPixel(panel, event);
-  const [mapX, mapY] = toPixel(panel.geo);
-  const found = marksOf(stage, panel).find((mark) => mark.label && Math.hypot(mapX(mark.x) - x, mapY(mark.y) - y) < 12);
-  setHover(stage, panel, found ? { x: mapX(found.x), y: mapY(found.y), text: found.label } : null);
+  const project = projector(panel);
+  for (const mark of marksOf(stage, panel)) {
+    const [markX, markY] = project(mark.x, mark.y);
+    if (mark.label && Math.hypot(markX - x, markY - y) < 12) {
+      return setHover(stage, panel, { x: markX, y: markY, text: mark.label });
+    }
+  }
+  setHover(stage, panel, null);
 }
 
 function setHover(stage, panel, hover) {
