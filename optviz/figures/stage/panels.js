@@ -115,7 +115,7 @@ function arrange(stage) {
     panel.size = [wide ? stage.width - width - 20 : beside, Math.floor(each - title + (panel.lowest ? last : 0))];
   });
   for (const panel of stage.panels.values()) {
-    panel.plot.style.width = `${panel.size[0]}px`;
+    panel.box.style.width = panel.plot.style.width = `${panel.size[0]}px`;
     panel.plot.style.height = `${panel.size[1]}px`;
   }
 }
