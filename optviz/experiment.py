@@ -224,6 +224,11 @@ class Experiment:
         """Everything that is the same for all racers."""
         return (self.surface, self.start, self.steps, self.noise, self.l2, self.seed)
 
+    @property
+    def problem(self) -> Problem:
+        """What every racer descends on."""
+        return _problem(*self.conditions)
+
     def differing(self, other: Experiment) -> str:
         """What another experiment on the same surface has different, as in ", κ 10, noise 0.1"; "" if nothing."""
         own = self.entry.param

@@ -1,4 +1,9 @@
-"""Looks at a loss: its values, its downhill directions and its stationary points over a window of the plane."""
+"""Looks at a loss: its values, its downhill directions and its stationary points over a window of the plane, and its
+values along the steps of a run.
+
+Along a step lie the two models that methods trust: the linear one, f + α·slope, and the quadratic one, which adds
+½·α²·curvature. `slices` has what both promise, and what the loss really does.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +15,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from optviz.descent import Trajectory
+from optviz.problems import Problem
 from optviz.programs import program
 from optviz.spec import Value
 from optviz.stationary import Stationary, stationary_points
@@ -17,6 +24,8 @@ from optviz.surfaces import SURFACES
 
 POINTS, STRIDE = 24, 0.0025  # of a streamline: as many strides, each a share of the window
 CELLS = 96  # along each side: smooth on a projector, and 37 kB as float32
+ALONG = np.linspace(-0.5, 2.0, 41)  # of a step; 0 and 1 are among them
+BLOCK = 500  # points that one call of a program looks at
 
 
 class Slice(NamedTuple):
@@ -93,3 +102,55 @@ def _over_window(key: str, values: tuple[tuple[str, Value], ...], cells: int) ->
     fn = _positional(key, own.static)
     evaluate = program(("over window", fn), lambda: fn)
     return Slice(alpha, beta, np.asarray(evaluate(*np.meshgrid(alpha, beta), *own.traced)))
+
+
+class Slices(NamedTuple):
+    """The reported loss, without noise and penalty, along the line of each of T steps: at θ + alpha·step."""
+
+    alpha: np.ndarray  # (k,): 0 is where it stands, 1 where the step leads
+    loss: np.ndarray  # (T, k)
+    slope: np.ndarray  # (T,), first derivative by alpha at 0
+    curvature: np.ndarray  # (T,), second derivative by alpha at 0
+
+
+def slices(problem: Problem, run: Trajectory) -> Slices:
+    """The loss along every step of a run, and its derivatives. Where the loss is not finite they are not either."""
+
+    def build() -> Callable:
+        def one(theta, step, values):
+            def along(alpha):
+                return problem.loss(theta + alpha * step, values)
+
+            slope = jax.grad(along)
+            return jax.vmap(along)(ALONG), slope(0.0), jax.grad(slope)(0.0)
+
+        return jax.vmap(one, in_axes=(0, 0, None))
+
+    compiled = program(("slices", problem.key), build)
+    return Slices(ALONG, *_in_blocks(compiled, problem.values, run.theta[:-1], run.step))
+
+
+def hessians(problem: Problem, theta: np.ndarray) -> np.ndarray:
+    """The Hessian of what a step descends on, the penalty included, at each of the points (T, 2): (T, 2, 2).
+
+    Noise is left out, as it tilts the loss without bending it.
+    """
+
+    def build() -> Callable:
+        def one(at, values):
+            return jax.hessian(problem.objective)(at, jnp.zeros_like(at), values)
+
+        return jax.vmap(one, in_axes=(0, None))
+
+    return _in_blocks(program(("hessians", problem.key), build), problem.values, theta)[0]
+
+
+def _in_blocks(compiled: Callable, values: Any, *points: np.ndarray) -> list[np.ndarray]:
+    """What a program says of any number of points, a fixed number at a time, so that none compiles it again."""
+    blocks = []
+    for first in range(0, len(points[0]), BLOCK):
+        some = [each[first : first + BLOCK] for each in points]
+        spare = BLOCK - len(some[0])
+        full = [np.concatenate([each, np.repeat(each[-1:], spare, axis=0)]) for each in some]
+        blocks.append([np.asarray(out)[: BLOCK - spare] for out in jax.tree.leaves(compiled(*full, values))])
+    return [np.concatenate(parts) for parts in zip(*blocks, strict=True)]

@@ -21,7 +21,7 @@ LAYERS = [
     {"descent"},
     {"landscape", "doctor", "curves"},
     {"experiment"},
-    {"link"},
+    {"link", "anatomy"},
     {"figures"},
     {"ui"},
     {"pages"},
