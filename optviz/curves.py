@@ -16,14 +16,17 @@ import numpy as np
 
 from optviz.descent import Trajectory
 
+RATE = "rate"
+SLOT = "slot."
+
 
 @dataclass(frozen=True)
 class Curve:
-    """`fn(run)` gives (T,), or (T, 2) for a curve of each coordinate."""
+    """`fn(run)` gives (T,), or (T, 2) for a curve of each coordinate; None if it takes the rule's formula."""
 
     title: str
     help: str
-    fn: Callable[[Trajectory], np.ndarray]
+    fn: Callable[[Trajectory], np.ndarray] | None
     log: bool = True
     symbol: str = ""
 
@@ -66,10 +69,14 @@ CURVES = {
         log=False,
         symbol="cos(gₜ₋₁, gₜ)",
     ),
+    RATE: Curve(
+        "Effective rate",
+        "What multiplies the gradient (or its average) in each coordinate: η for plain rules, η/(√v + ε) for those "
+        "that divide. Newton and L-BFGS multiply by a matrix and have none.",
+        None,
+        symbol="ηₑ",
+    ),
 }
-
-
-SLOT = "slot."
 
 
 def is_curve(name: object) -> bool:
@@ -89,5 +96,8 @@ def slots(run: Trajectory) -> dict[str, np.ndarray]:
 
 
 def curve(name: str, run: Trajectory) -> np.ndarray | None:
-    """The values of a curve for a run, or None if its rule remembers no such thing."""
-    return slots(run).get(name.removeprefix(SLOT)) if name.startswith(SLOT) else CURVES[name].fn(run)
+    """The values of a curve for a run, or None if its rule remembers no such thing. Of RATE only its anatomy knows."""
+    if name.startswith(SLOT):
+        return slots(run).get(name.removeprefix(SLOT))
+    fn = CURVES[name].fn
+    return None if fn is None else fn(run)

@@ -43,7 +43,7 @@ def over_window(surface: str, values: Mapping[str, Any] | None = None, cells: in
     return _over_window(entry.key, tuple(sorted(complete.items())), cells)
 
 
-def streamlines(surface: str, values: Mapping[str, Any] | None = None, seeds: int = 15) -> np.ndarray:
+def streamlines(surface: str, values: Mapping[str, Any] | None = None, seeds: int = 16) -> np.ndarray:
     """Short pieces of the lines along −∇f, which infinitely small steps would follow: (k, POINTS, 2).
 
     One passes through each of `seeds` × `seeds` places, at the speed of one window per unit of time, and ends early

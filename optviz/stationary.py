@@ -36,13 +36,13 @@ class Stationary(NamedTuple):
 
 @lru_cache(maxsize=64)
 def stationary_points(
-    fn: Callable, window: tuple[float, float, float, float], values: tuple[float, ...] = ()
+    fn: Callable, window: tuple[float, float, float, float], parameters: tuple[float, ...] = ()
 ) -> tuple[Stationary, ...]:
-    """The stationary points of `fn(x, y, *values)` in the window (x from, x to, y from, y to), lowest first."""
+    """The stationary points of `fn(x, y, *parameters)` in the window (x from, x to, y from, y to), lowest first."""
     left, right, bottom, top = window
     compiled = program(("stationary points", fn), lambda: _search(fn))
     starts = np.stack(np.meshgrid(np.linspace(left, right, SIDE), np.linspace(bottom, top, SIDE)), -1).reshape(-1, 2)
-    size, points, slopes, values, curvatures = map(np.asarray, compiled(starts, values))
+    size, points, slopes, values, curvatures = map(np.asarray, compiled(starts, parameters))
     typical = np.median(size[np.isfinite(size)]) if np.isfinite(size).any() else 0.0
     inside = (points >= [left, bottom]) & (points <= [right, top])
     good = inside.all(axis=1) & np.isfinite(values) & (slopes <= LEVEL * max(typical, 1e-300))
@@ -65,9 +65,9 @@ def _search(fn: Callable) -> Callable:
         determinant = a * d - b * b
         return point - jnp.stack([d * g - b * h, a * h - b * g]) / determinant
 
-    def look(start, values):
+    def look(start, parameters):
         def loss(point):
-            return fn(point[0], point[1], *values)
+            return fn(point[0], point[1], *parameters)
 
         point = jax.lax.fori_loop(0, ITERATIONS, lambda _, point: newton(loss, point), start)
         slope = jnp.linalg.norm(jax.grad(loss)(point))

@@ -12,8 +12,11 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 
+from optviz.anatomy import anatomy
+from optviz.curves import CURVES
 from optviz.experiment import Experiment, Pick, Racer, run
 from optviz.figures import theme
+from optviz.figures.dissection import dissection
 from optviz.figures.race import race
 from optviz.landscape import over_window
 from optviz.optimizers import OPTIMIZERS
@@ -322,3 +325,106 @@ def test_a_formula_that_is_not_finite_everywhere_still_has_a_picture(formula):
 def test_a_huge_parameter_still_has_a_picture(surface):
     experiment = Experiment(Pick(surface[0], {surface[1]: 1e300}), (Racer(Pick("adam")),), steps=20)
     json.dumps(race(experiment, run(experiment)), allow_nan=False)
+
+
+# Views, fields, curves -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("view", "names"), [("2-D", ["surface"]), ("3-D", ["space"]), ("both", ["surface", "space"])])
+def test_the_views(view, names):
+    chosen = replace(RAVINE, view=view)
+    data = race(chosen, run(chosen))
+    assert [panel["name"] for panel in data["panels"] if panel["kind"] != "curve"] == names
+    for name in names:
+        drawn = panel(data, name)
+        go.Figure(drawn["figure"])  # Plotly's own check of every attribute
+        assert {mark["kind"] for mark in drawn["marks"]} == {"minimum", "start"}
+    shown = [panel(data, name)["figure"]["layout"]["coloraxis"].get("showscale", True) for name in names]
+    assert shown.count(True) == 1  # one colour bar is enough
+    sent(data)
+
+
+def test_the_surface_in_space_is_the_one_on_the_map():
+    both = replace(RAVINE, view="both")
+    data = race(both, run(both))
+    flat, space = (panel(data, name)["figure"]["data"][0] for name in ("surface", "space"))
+    assert [space[axis] for axis in "xyz"] == [flat[axis] for axis in "xyz"]
+
+
+@pytest.mark.parametrize("field", ["arrows", "streamlines"])
+def test_downhill_directions_go_downhill(field):
+    """Every stroke ends lower than it began, and begins along −∇f."""
+    chosen = Experiment(Pick("valley", {"kappa": 5.0, "rotation": 30.0}), field=field)
+    stroke = panel(race(chosen, []), "surface")["figure"]["data"][1]
+    x, y = (decoded(stroke[axis]["bdata"]).astype(float) for axis in "xy")
+    entry, values = chosen.entry, chosen.surface_values
+    lines = np.split(np.stack([x, y], 1), np.flatnonzero(np.isnan(x)))
+    shafts = [line[~np.isnan(line[:, 0])] for line in lines][::2]
+    shafts = [shaft for shaft in shafts if len(shaft)]
+    assert len(shafts) == 256
+    for shaft in shafts:
+        heights = entry.fn(shaft[:, 0], shaft[:, 1], **values)
+        assert heights[-1] < heights[0]
+        ahead = shaft[1] - shaft[0]
+        h = 1e-6
+        slope = [
+            (entry.fn(*(shaft[0] + h * axis), **values) - entry.fn(*(shaft[0] - h * axis), **values)) / (2 * h)
+            for axis in np.eye(2)
+        ]
+        cosine = -(ahead @ slope) / np.linalg.norm(ahead) / np.linalg.norm(slope)
+        assert cosine > (0.9 if field == "arrows" else 0.99)
+
+
+def test_stationary_points_are_marked_when_asked_for():
+    bare = Experiment(Pick("himmelblau"))
+    kinds = [mark["kind"] for mark in panel(race(replace(bare, points=True), []), "surface")["marks"]]
+    assert (kinds.count("minimum"), kinds.count("saddle"), kinds.count("maximum"), kinds.count("start")) == (4, 4, 1, 1)
+    assert "maximum" not in [mark["kind"] for mark in panel(race(bare, []), "surface")["marks"]]
+
+
+def test_every_curve_that_there_is(compilations):
+    """Each is the quantity that its name says, for each racer that has it."""
+    names = ("gradient", "step", "cosine", "rate", "slot.m", "slot.b")
+    chosen = replace(RAVINE, curves=names)
+    runs = run(chosen)
+    data = race(chosen, runs)
+    curves = [panel["name"] for panel in data["panels"] if panel["kind"] == "curve"]
+    assert curves == ["gradient", "step", "cosine", "rate.x", "rate.y", "slot.m.x", "slot.m.y", "slot.b.x", "slot.b.y"]
+    sgd, adam = ({name: decoded(text) for name, text in racer["series"].items()} for racer in data["racers"])
+    path, other = (one.trajectory for one in runs)
+    np.testing.assert_allclose(adam["step"], np.hypot(*other.step.T), rtol=1e-6)
+    turns = np.sum(other.grad[1:] * other.grad[:-1], 1) / np.hypot(*other.grad[1:].T) / np.hypot(*other.grad[:-1].T)
+    np.testing.assert_allclose(adam["cosine"][1:], turns, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(adam["slot.m.y"], other.slots["m"][:, 1], rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(sgd["slot.b.x"], path.slots["b"][:, 0], rtol=1e-6)
+    np.testing.assert_allclose(sgd["rate.x"], 0.001, rtol=1e-6)
+    v_hat = other.slots["v"] / (1 - 0.999 ** np.arange(1, other.steps + 1))[:, None]
+    np.testing.assert_allclose(adam["rate.y"], (0.05 / (np.sqrt(v_hat) + 1e-8))[:, 1], rtol=1e-5)
+    assert "slot.m.x" not in sgd
+    assert all(entry.help.endswith(".") and entry.title for entry in CURVES.values())
+
+
+def test_a_dissection_has_the_numbers_of_the_run():
+    runs = run(replace(RAVINE, anatomy=True))
+    record = dissection(RAVINE, runs[1], 1)
+    sent(record)
+    step = record["lines"][-1]
+    np.testing.assert_allclose(decoded(step["values"]).reshape(-1, 2), runs[1].trajectory.step, rtol=1e-6, atol=1e-12)
+    parts = [decoded(arrow["vector"]).reshape(-1, 2) for arrow in record["arrows"] if arrow["part"]]
+    np.testing.assert_allclose(sum(parts), runs[1].trajectory.step, rtol=1e-4, atol=1e-7)
+    assert len({arrow["id"] for arrow in record["arrows"]}) == len(record["arrows"])
+    taken = anatomy(RAVINE, runs[1])
+    assert [line["formula"] for line in record["lines"]] == [line.formula for line in taken.lines]
+    loss = decoded(record["along"]["loss"]).reshape(500, -1)
+    alpha = record["along"]["alpha"]
+    np.testing.assert_allclose(loss[:, alpha.index(0.0)], runs[1].trajectory.loss[:-1], rtol=1e-5)
+    np.testing.assert_allclose(loss[:, alpha.index(1.0)], runs[1].trajectory.loss[1:], rtol=1e-5)
+
+
+@pytest.mark.parametrize("key", OPTIMIZERS)
+def test_every_rule_can_be_taken_apart_and_sent(key):
+    chosen = Experiment(Pick("himmelblau"), (Racer(Pick(key)),), steps=10)
+    record = dissection(chosen, run(chosen)[0], 0)
+    sent(record)
+    assert any(arrow["part"] for arrow in record["arrows"])
+    assert len({arrow["id"] for arrow in record["arrows"]}) == len(record["arrows"])

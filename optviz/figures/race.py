@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from optviz.curves import CURVES, SLOT, curve
+from optviz.anatomy import anatomy as anatomy_of_run
+from optviz.curves import CURVES, RATE, SLOT, curve
 from optviz.descent import schedulable
 from optviz.experiment import Experiment, Racer, Run, drag_values, family
 from optviz.figures import theme
@@ -29,12 +30,13 @@ def race(
     loop: bool = False,
     compact: bool = False,
     drag: dict[str, Any] | None = None,
+    anatomy: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Everything the stage needs to show an experiment. `compact` leaves the curves out; `drag` is what `dragging`
-    made."""
+    made, `anatomy` what `dissection` made."""
     lowest = _lowest(experiment)
     ghostless = [run for run in runs if not run.ghost]
-    curves = [] if compact else [spec for name in experiment.curves for spec in _curves(name, ghostless, lowest)]
+    curves = [] if compact else [spec for name in experiment.curves for spec in _curves(name, ghostless, experiment)]
     planes = []
     if experiment.view != "3-D":
         planes.append(_plane(experiment, lowest))
@@ -43,13 +45,14 @@ def race(
     return {
         "steps": max([experiment.steps, *(run.trajectory.steps for run in runs if run.ghost)], default=0),
         "panels": [*planes, *curves],
-        "racers": [_racer(run, runs[:i], experiment.curves) for i, run in enumerate(runs)],
+        "racers": [_racer(run, runs[:i], experiment) for i, run in enumerate(runs)],
         "scales": {mode: theme.scale(mode) for mode in theme.SCALES},
         "revision": experiment.surface.key,
         "autoplay": autoplay,
         "loop": loop,
         "compact": compact,
         "drag": drag,
+        "anatomy": anatomy,
     }
 
 
@@ -100,11 +103,12 @@ def _loss_title(lowest: float | None) -> str:
     return f"Loss above the minimum, f {sign} {number(abs(lowest))}"
 
 
-def _curves(name: str, runs: Sequence[Run], lowest: float | None) -> list[dict[str, Any]]:
+def _curves(name: str, runs: Sequence[Run], experiment: Experiment) -> list[dict[str, Any]]:
     """The panels of a curve: one, or one for each coordinate; none if no racer has it."""
     if name == "loss":
+        lowest = _lowest(experiment)
         return [_curve(name, _loss_title(lowest), CURVES[name].help, log=lowest is not None)]
-    shapes = {values.ndim for run in runs if (values := curve(name, run.trajectory)) is not None}
+    shapes = {values.ndim for run in runs if (values := _values(name, run, experiment)) is not None}
     if name.startswith(SLOT):
         title, help, log = name.removeprefix(SLOT), f"What each rule that has it remembers as {name}.", False
     else:
@@ -118,14 +122,21 @@ def _curve(name: str, title: str, alt: str, log: bool) -> dict[str, Any]:
     return {"name": name, "kind": "curve", "y": name, "log": log, "title": title, "alt": alt, "figure": {"layout": {}}}
 
 
-def _racer(run: Run, before: Sequence[Run], curves: Sequence[str]) -> dict[str, Any]:
+def _values(name: str, run: Run, experiment: Experiment) -> np.ndarray | None:
+    """A curve's values for a run: of the effective rate, which a rule's formula gives, and of everything else."""
+    return anatomy_of_run(experiment, run).rate if name == RATE else curve(name, run.trajectory)
+
+
+def _racer(run: Run, before: Sequence[Run], experiment: Experiment) -> dict[str, Any]:
     """One racer's line: how it looks, and its series as float32."""
     same = [other.racer.optimizer.key for other in before].count(run.racer.optimizer.key)
     look = theme.style(run.racer.optimizer.key, same)
     path = run.trajectory
     series = {"x": path.theta[:, 0], "y": path.theta[:, 1], "loss": path.loss - (run.outcome.lowest or 0.0)}
-    for name in curves:
-        values = None if name == "loss" else curve(name, path)
+    for name in experiment.curves:
+        if name == "loss":
+            continue
+        values = _values(name, run, experiment)
         if values is not None:
             series |= (
                 {name: values} if values.ndim == 1 else {f"{name}.{axis}": values[:, i] for i, axis in enumerate("xy")}
@@ -242,7 +253,7 @@ def _marks(experiment: Experiment, lowest: float | None) -> list[dict[str, Any]]
             "x": x,
             "y": y,
             "kind": kind,
-            "label": f"{_rank(value, lowest) if kind == 'minimum' else kind}"
+            "label": f"{_rank(value, lowest) if kind == 'minimum' and value is not None else kind}"
             + ("" if value is None else f", f = {number(value)}"),
         }
         for x, y, kind, value in known
@@ -284,7 +295,8 @@ def _strokes(surface: str, values: tuple, field: str) -> tuple[np.ndarray, np.nd
     barbs = [tip - ARROWHEAD * size * (along + side * across) for side in (0.6, -0.6)]
     pen_up = np.full_like(tip, np.nan)
     head = np.stack([pen_up, barbs[0], tip, barbs[1], pen_up], axis=1)
-    return tuple(np.concatenate([lines, head], axis=1).reshape(-1, 2).T)
+    x, y = np.concatenate([lines, head], axis=1).reshape(-1, 2).T
+    return x, y
 
 
 def _rank(value: float, lowest: float | None) -> str:

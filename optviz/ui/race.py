@@ -31,6 +31,7 @@ from optviz.experiment import (
     run,
 )
 from optviz.expression import FUNCTIONS, LENGTH
+from optviz.figures.dissection import dissection
 from optviz.figures.race import dragging, race
 from optviz.figures.theme import style
 from optviz.optimizers import OPTIMIZERS
@@ -367,7 +368,10 @@ def stage_panel(desk: Desk, **options: bool) -> list[Run]:
         drop = st.session_state[key].drop
         return _racer_value(_index(desk), drop["name"])(old, drop["value"])
 
-    data = race(desk.experiment, runs, autoplay=True, drag=_drag(desk), **options)
+    live = [run for run in runs if not run.ghost]
+    index = _index(desk)
+    anatomy = dissection(desk.experiment, live[index], index) if desk.experiment.anatomy and live else None
+    data = race(desk.experiment, runs, autoplay=True, drag=_drag(desk), anatomy=anatomy, **options)
     stage(data, key=key, start=desk.callback(clicked), drag=near, drop=desk.callback(dropped))
     return runs
 
@@ -424,8 +428,8 @@ def _curves(desk: Desk) -> None:
             st.session_state[key] = name in chosen
 
         def change(old: Experiment, on: bool, name: str = name) -> Experiment:
-            kept = [other for other in old.curves if other != name]
-            return replace(old, curves=tuple(sorted([*kept, *([name] if on else [])], key=names.index)))
+            wanted = {*old.curves, name} if on else {*old.curves} - {name}
+            return replace(old, curves=tuple(other for other in names if other in wanted))
 
         slot = name.removeprefix(SLOT)
         label = f"Slot {slot}" if name.startswith(SLOT) else CURVES[name].label

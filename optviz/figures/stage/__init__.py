@@ -10,7 +10,10 @@ import functools
 from pathlib import Path
 
 _HERE = Path(__file__).parent
-_SCRIPTS = ("main", "library", "panels", "figures", "pixels", "ink", "marks", "legend", "player", "drag", "pointer")
+_SCRIPTS = (
+    *("main", "library", "panels", "figures", "pixels", "ink", "marks", "legend", "player", "drag", "pointer"),
+    "anatomy",
+)
 
 
 @functools.cache

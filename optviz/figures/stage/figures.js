@@ -310,7 +310,7 @@ function measureMargin(panel) {
 function mountOverlay(panel) {
   const layers = panel.graph.querySelectorAll(".main-svg");
   const hover = layers[layers.length - 1];
-  if (hover.previousSibling !== panel.sprites) hover.before(panel.ink, panel.sprites);
+  if (hover.previousSibling !== panel.sprites) hover.before(panel.ink, panel.notes, panel.sprites);
 }
 
 function listen(stage, panel) {

@@ -40,18 +40,24 @@ function paintPanel(stage, panel) {
     fitOverlay(panel);
   }
   if (stage.at !== panel.inked) paintInk(stage, panel);
+  paintNotes(stage, panel);
   placeSprites(stage, panel);
   if ([...stage.panels.values()].every((other) => other.seen)) stage.root.dataset.ready = "true";
 }
 
 /** Sets sizes and places; touches the bitmap, which clears it, only if its size changes. */
-function fitOverlay({ geo, ink, sprites }) {
-  const { left, top, width, height, dpr } = geo;
+function fitOverlay(panel) {
+  const { left, top, width, height, dpr } = panel.geo;
+  const { ink, notes, sprites } = panel;
   const [wide, high] = [Math.round(width * dpr), Math.round(height * dpr)];
-  if (ink.width !== wide) ink.width = wide;
-  if (ink.height !== high) ink.height = high;
+  for (const canvas of [ink, notes]) {
+    if (canvas.width !== wide) canvas.width = wide;
+    if (canvas.height !== high) canvas.height = high;
+  }
+  panel.noted = -1;
   const place = { left: `${left}px`, top: `${top}px`, width: `${width}px`, height: `${height}px` };
   Object.assign(ink.style, place);
+  Object.assign(notes.style, place);
   Object.assign(sprites.style, place);
 }
 

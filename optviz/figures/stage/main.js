@@ -20,6 +20,7 @@
  *                marks: [{ x, y, kind: "minimum" | "maximum" | "saddle" | "flat" | "start", label }] }],
  *     racers: [{ id, label, color, dash, marker, ghost, stop, state, series: { name: base64 of little-endian float32 } }],
  *     scales: { light, dark },
+ *     anatomy: null | one racer's steps taken apart, as figures/dissection.py writes them,
  *     drag: null | { racer, name, label, choices: [{ name, label }], values, texts, at, steps, id,
  *                    family: null | { every, series: { name: base64 of float32, member after member } } } }
  * and gets back three triggers: `start` = { x, y }, the point of the surface that was clicked; `drag` = { name } asks for
@@ -99,8 +100,9 @@ function createStage(parent) {
   };
   stage.player = createPlayer(stage);
   stage.drag = createDrag(stage);
+  stage.anatomy = createAnatomy();
   stage.board.append(stage.planes, stage.curves);
-  root.append(stage.legend, stage.note, stage.board, stage.player.bar, stage.drag.bar);
+  root.append(stage.legend, stage.note, stage.board, stage.player.bar, stage.drag.bar, stage.anatomy.box);
   root.addEventListener("keydown", (event) => onKey(stage, event));
   root.probe = () => probe(stage);
   stage.refit = () => {
@@ -121,6 +123,7 @@ function destroy(stage) {
   cancelAnimationFrame(stage.fitRequest);
   Object.values(stage.timers).forEach(clearTimeout);
   stage.panels.forEach((panel) => removePanel(stage, panel));
+  window.Plotly?.purge?.(stage.anatomy.slice);
 }
 
 // ------------------------------------------------------------------------------------------------ data come in
@@ -138,6 +141,7 @@ function receive(stage, data) {
   settlePending(stage);
   setSteps(stage, data.steps, first);
   syncDrag(stage);
+  syncAnatomy(stage);
   arrange(stage);
   redraw(stage);
 }
@@ -200,6 +204,7 @@ function probe(stage) {
     camera: solid ? structuredClone(solid.graph._fullLayout.scene.camera) : null,
     space: solid ? Object.fromEntries(solid.traces.map(({ racer, X, Y, n }) => [racer.label, [X[n - 1], Y[n - 1]]])) : null,
     family: stage.family?.id ?? null,
+    anatomy: stage.anatomy.data ? stage.anatomy.formula.innerText : null,
     heads: Object.fromEntries(racing.map((trace) => [trace.racer.label, head(trace)])),
     pixel,
   };

@@ -29,6 +29,7 @@ function createPanel(stage, spec) {
     plot: element("div", "oz-plot"),
     graph: element("div", "oz-graph"),
     ink: element("canvas", "oz-ink", { "aria-hidden": "true" }),
+    notes: element("canvas", "oz-ink", { "aria-hidden": "true" }), // the arrows of one step
     sprites: element("div", "oz-sprites", { "aria-hidden": "true" }),
     marks: element("div", "oz-layer"),
     heads: element("div", "oz-layer"),

@@ -102,6 +102,7 @@ function showClock(stage, now) {
   if (!stage.playing || now - (stage.readAt ?? 0) > READOUT_REST) {
     stage.readAt = now;
     showValues(stage);
+    showAnatomy(stage);
     clock.textContent = `step ${frame} of ${stage.steps}`;
     clock.style.minWidth = `${`step ${stage.steps} of ${stage.steps}`.length * 0.56}em`;
     scrubber.setAttribute("aria-valuetext", clock.textContent);
