@@ -360,7 +360,7 @@ def test_downhill_directions_go_downhill(field):
     entry, values = chosen.entry, chosen.surface_values
     lines = np.split(np.stack([x, y], 1), np.flatnonzero(np.isnan(x)))
     shafts = [line[~np.isnan(line[:, 0])] for line in lines][::2]
-    shafts = [shaft for shaft in shafts if len(shaft)]
+    shafts = [shaft for shaft in shafts if len(shaft) == len(shafts[0])]
     assert len(shafts) == 256
     for shaft in shafts:
         heights = entry.fn(shaft[:, 0], shaft[:, 1], **values)
