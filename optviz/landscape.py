@@ -145,6 +145,17 @@ def hessians(problem: Problem, theta: np.ndarray) -> np.ndarray:
     return _in_blocks(program(("hessians", problem.key), build), problem.values, theta)[0]
 
 
+def bowls(problem: Problem, run: Trajectory) -> tuple[np.ndarray, np.ndarray]:
+    """The quadratic model of what each step descends on, at the point it leaves: its stationary point (T, 2), which is
+    infinite or undefined where the model has none, and its Hessian (T, 2, 2)."""
+    hessian = hessians(problem, run.theta[:-1])
+    (a, b), (c, d) = np.moveaxis(hessian, 0, -1)
+    with np.errstate(all="ignore"):
+        x, y = run.grad.T
+        jump = np.stack([d * x - b * y, a * y - c * x], axis=1) / (a * d - b * c)[:, None]
+        return run.theta[:-1] - jump, hessian
+
+
 def _in_blocks(compiled: Callable, values: Any, *points: np.ndarray) -> list[np.ndarray]:
     """What a program says of any number of points, a fixed number at a time, so that none compiles it again."""
     blocks = []
