@@ -207,7 +207,6 @@ class Sheet:
     """A run, and what has been written down about it so far."""
 
     run: Trajectory
-    lr: Quantity = field(init=False)
     leaves: list[np.ndarray] = field(default_factory=list)
     lines: list[Line] = field(default_factory=list)
     parts: list[Arrow] = field(default_factory=list)

@@ -14,14 +14,15 @@ import jax
 import numpy as np
 import pytest
 
-from optviz import OPTIMIZERS
+from optviz import OPTIMIZERS, SURFACES
 from optviz.anatomy import ANATOMIES, KINDS, SYMBOLS, Anatomy, Quantity, anatomy, maximum, quantity, sqrt
 from optviz.descent import schedulable
 from optviz.experiment import Experiment, Pick, Racer, Run, run
+from optviz.spec import Value
 
 BAR = 1e-12  # of max(1, |value|)
 STEPS = 60
-SURFACES = ("valley", "styblinski_tang")  # and Rosenbrock, with everything that can be added
+QUIET = ("valley", "styblinski_tang")  # and Rosenbrock, with everything that can be added
 LIVELY = {"momentum": 0.8, "dampening": 0.3, "weight_decay": 0.5, "damping": 0.4, "accumulator": 0.1, "eps": 1e-3}
 UNSHOWN = {"count", "share", "theta_last", "g_last"}  # of no line of their own: seen in the leaves, or bookkeeping
 
@@ -82,11 +83,11 @@ def same(value: np.ndarray, expected: np.ndarray, *, whole: bool = False) -> Non
 
 def recorded(only: Run) -> dict[str, np.ndarray]:
     """The slots of a run by the symbols that lines use."""
-    leaves = jax.tree_util.tree_leaves_with_path(only.trajectory.slots)
-    names = {
-        re.findall(r"\w+(?:\[\d\])?", jax.tree_util.keystr(path).split(".")[-1])[-1]: leaf for path, leaf in leaves
-    }
-    return names if only.racer.optimizer.key not in ANATOMIES else {SYMBOLS.get(n, n): v for n, v in names.items()}
+    named = {}
+    for path, leaf in jax.tree_util.tree_leaves_with_path(only.trajectory.slots):
+        name = re.findall(r"\w+(?:\[\d\])?", jax.tree_util.keystr(path).split(".")[-1])[-1]
+        named[SYMBOLS.get(name, name) if only.racer.optimizer.key in ANATOMIES else name] = leaf
+    return named
 
 
 def unshown(only: Run) -> set[str]:
@@ -169,7 +170,7 @@ def check_templates(parted: Anatomy, rows: tuple[int, ...] = (0, 1, 7, STEPS - 1
 
 
 @every_case
-@pytest.mark.parametrize("surface", SURFACES)
+@pytest.mark.parametrize("surface", QUIET)
 def test_a_step_is_what_its_anatomy_says(key, index, surface):
     only, parted = taken(quiet(key, index, surface))
     check_against_the_run(only, parted)
@@ -284,21 +285,29 @@ def test_a_number_is_written_as_itself():
 # What single rules show ----------------------------------------------------------------------------------------------
 
 
-def racing(key: str, surface: str = "valley", start: tuple | None = None, **values: object) -> tuple[Run, Anatomy]:
-    return taken(Experiment(Pick(surface), (Racer.tuned(key, surface, **values),), steps=STEPS, start=start))
+def racing(
+    key: str, surface: str = "valley", start: tuple[float, float] | None = None, **values: Value
+) -> tuple[Run, Anatomy]:
+    place = SURFACES[surface].starts[0] if start is None else start
+    return taken(Experiment(Pick(surface), (Racer.tuned(key, surface, **values),), steps=STEPS, start=place))
+
+
+def rate(parted: Anatomy) -> np.ndarray:
+    assert parted.rate is not None
+    return parted.rate
 
 
 def test_the_effective_rate_is_the_learning_rate_where_nothing_divides():
     _, parted = racing("momentum", lr=0.01)
-    np.testing.assert_array_equal(parted.rate, np.full((STEPS, 2), 0.01))
+    np.testing.assert_array_equal(rate(parted), np.full((STEPS, 2), 0.01))
     _, parted = racing("momentum", lr=0.01, form="averaging", momentum=0.75)
-    np.testing.assert_allclose(parted.rate, np.full((STEPS, 2), 0.0025), rtol=1e-15)
+    np.testing.assert_allclose(rate(parted), np.full((STEPS, 2), 0.0025), rtol=1e-15)
 
 
 def test_adagrads_rate_only_falls_and_takes_the_gradient_to_the_step():
     only, parted = racing("adagrad", "rosenbrock")
-    assert (np.diff(parted.rate, axis=0) <= 0).all()
-    same(-parted.rate * only.trajectory.grad, only.trajectory.step)
+    assert (np.diff(rate(parted), axis=0) <= 0).all()
+    same(-rate(parted) * only.trajectory.grad, only.trajectory.step)
 
 
 @pytest.mark.parametrize("key", ["adam", "diffgrad", "lion", "optax_radam", "optax_adamax"])
@@ -307,9 +316,9 @@ def test_the_rate_takes_the_averaged_gradient_to_the_step(key):
     lines = {line.symbol: line.value for line in parted.lines}
     mean = lines.get("m̂", lines.get("c"))
     if mean is None:
-        beta1 = only.racer.values["beta1"]
+        beta1 = float(only.racer.values["beta1"])
         mean = lines["m"] / (1 - beta1 ** np.arange(1.0, STEPS + 1))[:, None]
-    same(-parted.rate * mean, only.trajectory.step)
+    same(-rate(parted) * mean, only.trajectory.step)
 
 
 def test_rules_with_a_matrix_have_no_rate():
@@ -320,6 +329,7 @@ def test_rules_with_a_matrix_have_no_rate():
 def test_newtons_model_ends_where_the_step_does():
     """On a quadratic the model is the surface, whose minimum is at the origin."""
     _, parted = racing("newton", "valley", lr=0.5)
+    assert parted.ellipse is not None
     centre, hessian = parted.ellipse
     np.testing.assert_allclose(centre, 0, atol=1e-12)
     kappa = Experiment(Pick("valley")).surface_values["kappa"]
