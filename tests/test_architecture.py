@@ -21,7 +21,7 @@ LAYERS = [
     {"descent"},
     {"landscape", "doctor", "curves"},
     {"experiment"},
-    {"link", "anatomy"},
+    {"link", "anatomy", "claims"},
     {"figures"},
     {"ui"},
     {"pages"},
