@@ -241,11 +241,12 @@ class _Said(NamedTuple):
 
 def _measured(numbers: Mapping[str, Any], facts: str, *rules: tuple[Any, str]) -> Measured:
     """Put together what was measured. `facts` quotes the numbers by name; each rule is whether it is met, and what to
-    say if it is not. The claim holds if all are met."""
+    say if it is not. The claim holds if all are met; of several that are not, the first is what the others follow from.
+    """
     plain = {name: float(value) + 0.0 for name, value in numbers.items()}  # an exact 0, never −0
     said = {name: _Said(value) for name, value in plain.items()}
     broken = [reason for met, reason in rules if not met]
-    sentence = f"Here it does not hold: {'; '.join(broken)}. {facts}" if broken else facts
+    sentence = f"Here it does not hold: {broken[0]}. {facts}" if broken else facts
     return Measured(plain, not broken, sentence.format(**said))
 
 
@@ -320,6 +321,7 @@ def zig_zag(e: Experiment, sgd: Racer) -> Measured | None:
         "{steps_quarter:steps}: they grow like κ to the power {slope}. While the steep part of the gradient was the "
         "larger, successive gradients had a mean cosine of {cosine}; at a quarter of the limit it is {cosine_slow}.",
         (kappa >= 4, "κ = {kappa} is hardly a valley"),
+        (lr < limit, "η is beyond the stable limit"),
         (cosine < -0.5, "it does not swing across"),
         (0.9 < numbers["slope"] < 1.1, "the steps do not grow in proportion to κ"),
     )
@@ -332,7 +334,7 @@ def _mean_cosine(path: Trajectory, quadratic: Quadratic) -> float:
     alive = (steep > flat) & (steep > 1e-9 * steep[0])
     before, after = path.grad[:-1], path.grad[1:]
     cosine = np.sum(before * after, axis=1) / np.linalg.norm(before, axis=1) / np.linalg.norm(after, axis=1)
-    both = alive[:-1] & alive[1:]
+    both = alive[:-1] & alive[1:] & np.isfinite(cosine)  # which it is not where the gradient has outgrown the numbers
     return float(np.mean(cosine[both])) if both.any() else math.nan
 
 
@@ -588,7 +590,8 @@ def noise_floor(e: Experiment, sgd: Racer) -> Measured | None:
     )
     floors = losses[:, :, -(e.steps // 2 + 1) :].mean(axis=(0, 2))
     theory = np.array([np.sum(rate * np.float64(e.noise) ** 2 / (2 - rate * quadratic.curvatures)) / 2 for rate in lr])
-    quiet = _settled(_path(e, sgd, noise=0.0).loss, quadratic.floor, e.tolerance)
+    _, silent, _ = sweep(_problem(e, noise=0.0), sgd.rule, STEPS_AT_MOST, "lr", lr.tolist())
+    quiet = [_settled(loss, quadratic.floor, e.tolerance) for loss in silent]
     numbers = {
         "sigma": e.noise,
         "seeds": SEEDS,
@@ -599,19 +602,20 @@ def noise_floor(e: Experiment, sgd: Racer) -> Measured | None:
         "theory": theory[0],
         "theory_half": theory[1],
         "ratio": floors[0] / floors[1],
-        "quiet": quiet,
+        "quiet": quiet[0],
+        "quiet_half": quiet[1],
         "tolerance": e.tolerance,
     }
     return _measured(
         numbers,
         "With σ = {sigma} and η = {rate}, the loss over the second half of the run was {floor} above the minimum in "
         "the mean of {seeds} seeds ({theory} by theory); with η = {half} it was {floor_half} ({theory_half} by "
-        "theory): {ratio} times as much for twice the rate. Without noise the same racer settles within {tolerance} "
-        "after {quiet:steps}.",
+        "theory): {ratio} times as much for twice the rate. Without noise they settle within {tolerance} after "
+        "{quiet:steps} and after {quiet_half:steps}.",
         (lr[0] * quadratic.curvatures[1] < 2, "η is beyond the stable limit, with noise or without"),
         (
             bool(np.all(np.abs(floors / theory - 1) < 0.15)),
-            "the mean is not at the floor, because the run is too short to have forgotten its start",
+            "the means are not the floors: the run is too short to have forgotten its start, or to average well",
         ),
         (floors[0] > floors[1], "the smaller rate is not the lower one"),
     )
@@ -839,9 +843,9 @@ def look_ahead(e: Experiment, look_ahead: Racer) -> Measured | None:
         "with the same settings by {steep_ball:%}; along the floor by {flat:%} and {flat_ball:%}. The reformulated "
         "form follows the look-ahead point θ + ρv to within {apart}. Nesterov is stable below η = {edge}: at "
         "{fast} it had {left} times its first excess loss after {soon:steps}, momentum {left_ball} times.",
-        (steep < steep_ball, "Nesterov does not overshoot less across the valley"),
         (lr < edge, "η is beyond Nesterov's stable range"),
-        (numbers["apart"] < ROUNDING, "the two forms cannot be compared on a run that diverges"),
+        (numbers["apart"] < ROUNDING, "the two forms part, because this run magnifies rounding"),
+        (steep < steep_ball, "Nesterov does not overshoot less across the valley"),
     )
 
 
@@ -984,7 +988,10 @@ def rmsprop_forgets(e: Experiment, rmsprop: Racer, adagrad: Racer) -> Measured |
         "floor and {across} across; from the same place in the valley turned to {turned}° {along_turned} along and "
         "{across_turned} across. Its effective rate grew up to {growth} times as its gradients shrank. In a run "
         "with gradient noise σ = {sigma} it changed like t to the power {exponent}, AdaGrad's like {exponent_adagrad}.",
-        (0.8 < np.divide(*own) < 1.25, "progress is not equal, as the valley or the start does not lie even"),
+        (
+            0.8 < np.divide(*own) < 1.25,
+            "progress is not equal: the valley or the start does not lie even, or η is too large",
+        ),
         (np.divide(*turned) < 0.5 * np.divide(*own), "turning the valley by 45° does not spoil its progress"),
         (numbers["growth"] > 1, "the rate never grew"),
         (noisy[0] > -0.1 > noisy[1], "with noise, the rates do not tell a leaky average from a sum"),
@@ -1150,7 +1157,8 @@ FLAT = 0.51  # friction below which the gradient hardly changes: by less than 0.
     "gradient changes little.",
     condition="“Little” is measured in the units of the gradient: where gradients change by much more than 1 a "
     "step, ξ is 1 and diffGrad is Adam; on a plateau, where one would rather hurry, it goes at half of Adam's pace.",
-    watch="On the plain diffGrad goes half as fast as Adam; in the hole, where the gradient changes, less so.",
+    watch="diffGrad goes half as fast as Adam all the way: even in the hole the gradient changes little from step to "
+    "step.",
     sources=(
         Source(
             "Dubey et al.",
@@ -1189,7 +1197,7 @@ def friction(e: Experiment, diffgrad: Racer) -> Measured | None:
         "settings. In the first 20 steps on Rosenbrock's steep wall the mean is {steep}: the friction belongs to the "
         "units of the gradient.",
         (numbers["least"] >= 0.5 and numbers["greatest"] <= 1, "ξ left its range, as the run diverged"),
-        (flat >= 10, "nowhere near the start does the gradient change so little"),
+        (flat >= 10, "the gradient does not change so little for ten steps from the start"),
         (abs(pace - numbers["mean"]) < 0.05, "its pace is not Adam's times ξ"),
     )
 
@@ -1257,11 +1265,8 @@ def one_step(e: Experiment, newton: Racer, sgd: Racer) -> Measured | None:
         "left {plain}. The quadratic model promised {quadratic} times the fall in loss that its full step brought; "
         "the linear model promised {linear} times what plain descent got. On Rosenbrock, which is no quadratic, "
         "Newton's second step is promised a fall by {promised} and raises the loss by {rose}.",
-        (
-            numbers["left"] < 1e-6 and numbers["worst"] < 1e-6,
-            "one step does not arrive, as η is not 1 or it began there",
-        ),
         (abs(numbers["quadratic"] - 1) < 1e-6, "the model's promise was not kept, as there was nothing to win"),
+        (numbers["left"] < 1e-6 and numbers["worst"] < 1e-6, "one step does not arrive, as η is not 1"),
     )
 
 

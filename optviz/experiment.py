@@ -250,6 +250,20 @@ class Experiment:
         ]
         return replace(self, surface=surface, racers=tuple(racers), start=None)
 
+    @property
+    def rates(self) -> str:
+        """How the racers' learning rates were chosen: "tuned" for this surface, the "same" for all, or their "own"."""
+        if all(racer.tuned_to(self.surface.key) for racer in self.racers):
+            return "tuned"
+        return "same" if len({racer.values["lr"] for racer in self.racers}) == 1 else "own"
+
+    def with_rates(self, how: str, like: int = 0) -> Experiment:
+        """This race with every rate "tuned" for the surface, or the "same" as that of racer `like`."""
+        rate = {racer: tuned_lr(self.surface.key, racer.optimizer.key) for racer in self.racers}
+        if how == "same":
+            rate = dict.fromkeys(self.racers, self.racers[like].values["lr"])
+        return replace(self, racers=tuple(racer.but(lr=rate[racer]) for racer in self.racers))
+
     def with_racer(self, index: int, racer: Racer | None) -> Experiment:
         """This experiment with one racer exchanged, or without it."""
         before, after = self.racers[:index], self.racers[index + 1 :]

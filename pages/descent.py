@@ -6,8 +6,10 @@ from optviz.ui.frame import frame
 
 opened = frame("pages/descent.py")  # this goes to the browser before the rest is imported
 
+from optviz.claims import CLAIMS
 from optviz.ui.desk import Desk
 from optviz.ui.frame import prepare_server
+from optviz.ui.lesson import claim_panel, claims_menu
 from optviz.ui.presets import RAVINE
 from optviz.ui.race import (
     conditions_panel,
@@ -22,9 +24,10 @@ from optviz.ui.race import (
 from optviz.ui.share import toolbar
 
 prepare_server(warm=RAVINE)
-desk = Desk("descent", default=RAVINE)
+desk = Desk("descent", default=RAVINE, presets={key: claim.experiment for key, claim in CLAIMS.items()})
 desk.open(arrived=opened.arrived)
 with opened.tools:
+    claims_menu(desk)
     toolbar(desk)
 
 
@@ -39,6 +42,7 @@ def laboratory() -> None:
         conditions_panel(desk)
     with picture:
         desk.say()
+        claim_panel(desk)
         look_panel(desk)
         runs = stage_panel(desk)
         table(runs, desk.experiment.tolerance)

@@ -21,7 +21,7 @@ LAYERS = [
     {"descent"},
     {"landscape", "doctor", "curves"},
     {"experiment"},
-    {"link", "anatomy", "claims"},
+    {"link", "anatomy", "claims", "glossary"},
     {"figures"},
     {"ui"},
     {"pages"},

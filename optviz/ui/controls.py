@@ -8,12 +8,13 @@ from typing import Any
 import streamlit as st
 
 from optviz.spec import Param, Value, number
+from optviz.ui.terms import link
 
 
 def control(param: Param, value: Value, key: str, on_change: Callable[[], None], *, exact: bool = False) -> None:
     """Show a widget for a parameter that stands at `value`. `on_change` reads what the visitor chose from
     `st.session_state[key]`. With `exact`, numbers are typed instead of slid, over all that the mathematics allows."""
-    common: dict[str, Any] = {"key": key, "help": param.help, "on_change": on_change}
+    common: dict[str, Any] = {"key": key, "help": f"{param.help} {link(param)}", "on_change": on_change}
     label = param.label
     match param.kind:
         case "flag":

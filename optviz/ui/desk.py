@@ -9,7 +9,7 @@ the address of the move before.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import streamlit as st
@@ -17,21 +17,39 @@ import streamlit as st
 from optviz.experiment import Experiment
 from optviz.link import from_query, to_query
 
+PRESET = "claim"  # the field of a link that names a preset
+
 
 class Desk:
-    """The experiment of one page. `default` is what an empty address means."""
+    """The experiment of one page. `default` is what an empty address means, unless the address names one of `presets`,
+    from which it then says what differs."""
 
-    def __init__(self, page: str, default: Experiment):
+    def __init__(self, page: str, default: Experiment, presets: Mapping[str, Experiment] | None = None):
         self.page = page
-        self.default = default
+        self.home = default
+        self.presets = presets or {}
 
     def key(self, name: str) -> str:
         """A widget key that no other page uses."""
         return f"{self.page}-{name}"
 
     @property
+    def preset(self) -> str | None:
+        """The name of the preset that is open, if any."""
+        return st.session_state.get(self.key("preset"))
+
+    @property
+    def default(self) -> Experiment:
+        """Where Reset leads: the open preset, or what the page begins with."""
+        return self.presets.get(self.preset or "", self.home)
+
+    def leave(self) -> None:
+        """Close the preset and keep the experiment."""
+        st.session_state[self.key("preset")] = None
+
+    @property
     def experiment(self) -> Experiment:
-        return st.session_state.get(self.key("experiment"), self.default)
+        return st.session_state.get(self.key("experiment"), self.home)
 
     def put(self, experiment: Experiment) -> None:
         """Lay another experiment on the desk."""
@@ -49,7 +67,12 @@ class Desk:
         coming_back = arrived and not address and self.key("experiment") in st.session_state
         if coming_back or address == st.session_state.get(self.key("address")):
             return
+        name = (address.pop(PRESET, None) or [None])[-1]
+        st.session_state[self.key("preset")] = name if name in self.presets else None
         experiment, messages = from_query(address, self.default)
+        if name is not None and name not in self.presets:
+            known = f"{next(iter(self.presets))} to {list(self.presets)[-1]}" if self.presets else "none on this page"
+            messages = [f"There is no claim “{name[:16]}”; there are {known}.", *messages]
         self.put(experiment)
         st.session_state[self.key("messages")] = messages
 
@@ -63,7 +86,7 @@ class Desk:
 
     def publish(self) -> None:
         """Write the experiment into the address."""
-        address = to_query(self.experiment, self.default)
+        address = {**({PRESET: [self.preset]} if self.preset else {}), **to_query(self.experiment, self.default)}
         if address != {name: st.query_params.get_all(name) for name in st.query_params}:
             st.query_params.from_dict(address)
         st.session_state[self.key("address")] = address

@@ -48,6 +48,7 @@ PAGES = (
         "Surfaces",
         "Let optimizers race over a surface and move their sliders.",
     ),
+    Page("pages/glossary.py", "Glossary", ":material/dictionary:", "Help", "Every word and symbol, in one sentence."),
 )
 
 

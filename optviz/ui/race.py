@@ -169,6 +169,8 @@ def racers_panel(desk: Desk) -> None:
         return
     index = _chosen(desk)
     racer = experiment.racers[index]
+    if len(experiment.racers) > 1:
+        _rates(desk, index)
     with st.container(horizontal=True, gap="small"):
         _button(desk, "Pin", lambda old: old.pinned(index), "Keep this run as a ghost while you move sliders.")
         _button(
@@ -194,6 +196,35 @@ def racers_panel(desk: Desk) -> None:
         "Type exact numbers", key=desk.key("exact"), help="Type values instead of sliding, also beyond the sliders."
     )
     _about("Formula and source", racer.entry)
+
+
+RATES = {  # what a comparison at such rates means
+    "own": "Each racer runs at a rate of its own, set by hand: what you see may be the rates, not the rules.",
+    "tuned": "Each racer runs at the rate that brought it down quickest on this surface, on average over 500 steps "
+    "from the surface's first start, among ten rates per decade.",
+    "same": "All racers run at one rate. That compares what the rules do with it, not the rules at their best: it may "
+    "be far too large for one and far too small for another.",
+}
+
+
+def _rates(desk: Desk, index: int) -> None:
+    """Which rates are compared, and a note on what the comparison means."""
+    key, now = desk.key("rates"), desk.experiment.rates
+    if st.session_state.get(key) != now:
+        st.session_state[key] = now
+
+    def chosen(old: Experiment, how: str | None) -> Experiment:
+        return old.with_rates(how, like=_index(desk)) if how in ("tuned", "same") else old
+
+    st.segmented_control(
+        "Learning rates",
+        list(RATES),
+        key=key,
+        help="“tuned” gives every racer the stored rate for this surface, “same” gives all of them the chosen racer's "
+        "rate; moving a racer's own slider makes them “own”.",
+        on_change=desk.callback(chosen, key),
+    )
+    st.caption(RATES[now])
 
 
 def _about(title: str, entry: Entry, *more: str) -> None:

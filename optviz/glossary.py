@@ -1,0 +1,80 @@
+"""The glossary: one sentence for every word and every symbol that a page uses.
+
+Words are written here. Symbols are the parameters of the catalogues and explain themselves on their cards, so they are
+read from there.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from optviz.experiment import SETTINGS
+from optviz.optimizers import OPTIMIZERS
+from optviz.schedules import SCHEDULES
+from optviz.surfaces import REACH, SURFACES
+
+WORDS = {
+    "loss": "The number that is to be made small, f(θ); its height over the plane is the surface.",
+    "parameters": "The numbers that an optimizer may change, θ; here the two coordinates of a point.",
+    "gradient": "The vector g = ∇f of slopes along each coordinate; it points straight uphill, −g straight downhill.",
+    "step": "The change Δθ that an optimizer adds to the parameters, once for each gradient.",
+    "trajectory": "The points that a run passes through, from its start to its last step.",
+    "gradient descent": "The rule Δθ = −η·g: go downhill, in proportion to the slope.",
+    "velocity": "What a rule with momentum keeps of its past steps: a decaying sum of gradients.",
+    "look-ahead": "The point to which the velocity is about to carry a run; Nesterov's rule takes the gradient there.",
+    "first moment": "A leaky average m of the gradients: the direction on which recent ones agree.",
+    "second moment": "A leaky average v of the squared gradients: how large they are along each coordinate.",
+    "bias correction": "Division of an average that started at zero by the weight it has gathered so far, 1 − βᵗ.",
+    "effective rate": "What finally multiplies the gradient in one coordinate, such as η/√v: its own learning rate.",
+    "friction": "diffGrad's factor ξ between ½ and 1, which shortens steps where the gradient hardly changes.",
+    "slot": "A memory of a rule, which it takes from one step to the next.",
+    "Hessian": "The matrix H of second derivatives: how the slope changes from place to place.",
+    "curvature": "How fast the slope changes along a direction; the Hessian's eigenvalues λ are its extremes.",
+    "condition number": "The largest curvature over the smallest, κ = λmax/λmin: how narrow a valley is.",
+    "stationary point": "A point where the gradient vanishes: a minimum, a maximum or a saddle.",
+    "minimum": "A point lower than all its neighbours; the global one is the lowest of all, the others are local.",
+    "maximum": "A point higher than all its neighbours.",
+    "saddle": "A stationary point that curves up along one direction and down along another.",
+    "plateau": "A region that is nearly flat, so that the gradient says little.",
+    "basin": "All the starts from which a run ends in the same minimum.",
+    "zig-zag": "A path that swings from wall to wall of a valley, each step too long across and too short along.",
+    "overshoot": "To pass the minimum and have to come back.",
+    "converged": "At a listed minimum, to within the tolerance, over the last tenth of the run.",
+    "diverged": "Without a finite value any more, or gone for good from the picture.",
+    "oscillating": "Going back and forth without getting lower.",
+    "stalled": "Hardly moving although no listed minimum is near.",
+    "gradient noise": "Chance in the gradient, as small batches of data cause it.",
+    "noise floor": "The height above the minimum at which a run with gradient noise keeps jittering.",
+    "L2 penalty": "The term ½λ₂‖θ‖² in the loss, which pulls every parameter towards zero through its gradient.",
+    "decoupled decay": "A pull towards zero that is applied to the parameters directly, past the rule's averages.",
+    "schedule": "A plan by which a hyperparameter changes from step to step.",
+    "hyperparameter": "A number that is chosen before the run and that the gradient does not change, such as η.",
+    "linear model": "The surface as seen from one point by its slope alone, f + g·Δθ; first-order methods trust it.",
+    "quadratic model": "The linear model and the curvature, ½Δθᵀ·H·Δθ; second-order methods jump to its lowest point.",
+    "line search": "Trying shorter and shorter steps along one direction until the loss falls enough.",
+    "streamline": "The line that infinitely small steps downhill would follow.",
+    "seed": "The number from which all chance of a run follows; the same seed gives the same run.",
+    "pin": "A run that stays in the picture, as a ghost, while sliders move.",
+}
+
+
+class Symbol(NamedTuple):
+    """A parameter as its cards explain it. `meanings` maps each sentence to those who use it so."""
+
+    name: str
+    label: str
+    meanings: dict[str, list[str]]
+
+
+def symbols() -> dict[str, Symbol]:
+    """Every parameter of the catalogues and of an experiment, by name."""
+    found: dict[str, Symbol] = {}
+    owners = [("every run", [*SETTINGS.values(), REACH])]
+    owners += [
+        (entry.title, entry.params) for catalogue in (OPTIMIZERS, SCHEDULES, SURFACES) for entry in catalogue.values()
+    ]
+    for owner, params in owners:
+        for param in params:
+            symbol = found.setdefault(param.name, Symbol(param.name, param.label, {}))
+            symbol.meanings.setdefault(param.help, []).append(owner)
+    return found

@@ -1,0 +1,42 @@
+"""Where words and symbols are explained, and the links that lead there."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+import streamlit as st
+
+from optviz.glossary import WORDS, Symbol, symbols
+from optviz.spec import Param
+
+
+def link(param: Param) -> str:
+    """A parameter's place in the glossary, as Markdown. It opens in a tab of its own, so that no race is lost."""
+    return f"[Glossary](glossary?term={quote(param.name)})"
+
+
+def glossary(asked: str | None) -> None:
+    """All terms, the one that a link asked for first."""
+    st.title("Glossary")
+    known = symbols()
+    if asked in known:
+        with st.container(border=True):
+            _symbol(known[asked])
+    elif asked in WORDS:
+        st.info(f"**{asked}**: {WORDS[asked]}")
+    elif asked is not None:
+        st.warning("The link asks for a word that is not in the glossary. Here is all there is.")
+    words, letters = st.columns(2, gap="large")
+    with words:
+        st.header("Words")
+        for word in sorted(WORDS, key=str.lower):
+            st.markdown(f"**{word}**: {WORDS[word]}")
+    with letters:
+        st.header("Symbols and settings")
+        for symbol in sorted(known.values(), key=lambda symbol: symbol.label.lower()):
+            _symbol(symbol)
+
+
+def _symbol(symbol: Symbol) -> None:
+    lines = [f"{meaning} *({', '.join(owners)})*" for meaning, owners in symbol.meanings.items() if meaning]
+    st.markdown(f"**{symbol.label}**: " + "  \n".join(lines))
