@@ -13,11 +13,11 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import surfaces, sweep
+from benchmarks import browser, surfaces, sweep
 from benchmarks.report import Benchmark, Line, Missing, Readings, document, table
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "performance.md"
-BENCHMARKS: dict[str, Benchmark] = {**surfaces.BENCHMARKS, **sweep.BENCHMARKS}
+BENCHMARKS: dict[str, Benchmark] = {**surfaces.BENCHMARKS, **sweep.BENCHMARKS, **browser.BENCHMARKS}
 
 
 def main(names: Sequence[str]) -> int:
