@@ -1,1 +1,1 @@
-"""Side-by-side measurements: `python -m benchmarks` makes docs/performance.md; `benchmarks.tune` finds learning rates."""
+"""Measurements: `python -m benchmarks` makes docs/performance.md, `python -m benchmarks.tune` finds learning rates."""

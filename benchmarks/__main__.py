@@ -13,11 +13,16 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import browser, surfaces, sweep
+from benchmarks import browser, surfaces, sweep, visitors
 from benchmarks.report import Benchmark, Line, Missing, Readings, document, table
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "performance.md"
-BENCHMARKS: dict[str, Benchmark] = {**surfaces.BENCHMARKS, **sweep.BENCHMARKS, **browser.BENCHMARKS}
+BENCHMARKS: dict[str, Benchmark] = {
+    **surfaces.BENCHMARKS,
+    **sweep.BENCHMARKS,
+    **browser.BENCHMARKS,
+    **visitors.BENCHMARKS,
+}
 
 
 def main(names: Sequence[str]) -> int:

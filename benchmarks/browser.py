@@ -19,7 +19,6 @@ import numpy as np
 
 from benchmarks.report import Bar, Benchmark, NotMeasured, Reading, Readings, median_ratio, seconds
 from benchmarks.serving import APP, RACE, SLIDER, STOCK, link, serving
-from optviz import Pick
 from optviz.experiment import Racer
 
 WINDOW = {"width": 1280, "height": 800}
@@ -214,16 +213,18 @@ def cold_start() -> Readings:
         for _ in range(STARTS):
             with tempfile.TemporaryDirectory() as folder:
                 for first in (True, False):
+                    context = chrome.new_context(viewport=WINDOW)
+                    page = context.new_page()
                     with serving(APP, Path(folder)) as app:
                         up.append(time.perf_counter() - app.launched)
-                        context = chrome.new_context(viewport=WINDOW)
-                        page = context.new_page()
                         page.goto(app.address)
                         page.wait_for_selector(STAGE, timeout=PATIENCE)
                         times[first].append(time.perf_counter() - app.launched)
                         context.close()
     answers = f"the server answers after {seconds(float(np.median(up)))}"
-    return {name: Reading(float(np.median(times[first])), answers) for name, first in (("first", True), ("later", False))}
+    return {
+        name: Reading(float(np.median(times[first])), answers) for name, first in (("first", True), ("later", False))
+    }
 
 
 BENCHMARKS = {

@@ -4,7 +4,18 @@ import math
 
 import pytest
 
-from benchmarks.report import Bar, Benchmark, Line, Missing, NotMeasured, Reading, document, median_ratio, quantity
+from benchmarks.report import (
+    Bar,
+    Benchmark,
+    Line,
+    Missing,
+    NotMeasured,
+    Reading,
+    Readings,
+    document,
+    median_ratio,
+    quantity,
+)
 
 FASTER = Bar("a run", "×", at_least=250)
 QUICK = Bar("a move", "ms", at_most=3)
@@ -41,7 +52,7 @@ def test_a_benchmark_gives_one_reading_for_each_bar():
     def forgets():
         return {"faster": Reading(300)}
 
-    def cannot():
+    def cannot() -> Readings:
         raise NotMeasured("torch is not installed")
 
     bars = {"faster": FASTER, "quick": QUICK}
