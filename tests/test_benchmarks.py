@@ -62,9 +62,10 @@ def test_a_benchmark_gives_one_reading_for_each_bar():
 
 
 def test_the_document_counts_and_explains():
-    def race():
+    def race() -> Readings:
         """Both run
         in turns."""
+        return {}
 
     readings = {"faster": Reading(300, "1 s against 300 s"), "quick": Missing("no browser")}
     text = document({"race": (Benchmark(race, {"faster": FASTER, "quick": QUICK}), readings)}, took=90)
