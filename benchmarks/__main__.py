@@ -7,6 +7,7 @@ Needs the tests' requirements; rows that need more (PyTorch, Chromium, a C compi
 the machine alone meanwhile. Ends with status 1 if a bar is missed or a benchmark fails.
 """
 
+import os
 import sys
 import time
 import traceback
@@ -32,6 +33,7 @@ def main(names: Sequence[str]) -> int:
         print(f"There is no benchmark called {unknown[0]!r}; there are {', '.join(BENCHMARKS)}.", file=sys.stderr)
         return 2
     began, failed = time.monotonic(), False
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
     results: dict[str, tuple[Benchmark, Readings]] = {}
     lines: list[Line] = []
     for name in names or BENCHMARKS:
@@ -48,7 +50,7 @@ def main(names: Sequence[str]) -> int:
     if names:
         print(table(lines))
     else:
-        DOCUMENT.write_text(document(results, time.monotonic() - began), encoding="utf-8")
+        DOCUMENT.write_text(document(results, time.monotonic() - began, load), encoding="utf-8")
         print(f"Written: {DOCUMENT.relative_to(DOCUMENT.parents[1])}")
     return int(failed or any(line.verdict == "**missed**" for line in lines))
 

@@ -145,13 +145,13 @@ def move(page: Any, part: float) -> float:
 
 
 def browser() -> Readings:
-    """A race of four optimizers on Rosenbrock over 500 steps at 1280 × 800, on the app's page and on
-    benchmarks/stock_page.py: the same runs, contour, paths and loss curves by `st.plotly_chart` and a full rerun, on a
-    server of the same configuration. Ten rounds in turns. *Key*: from an arrow key on the learning rate's slider, to
-    a value that never was before, until the picture stops changing (the app's last curve with its axis; the stock
-    page's last line and contour). *Drag*: from the pointer's move, held down on the stage's own slider, to the frame
-    with the new path, against the stock page's key, as nothing of it moves while a slider is dragged. The two pages
-    have their servers, and all share the machine."""
+    """A race of four optimizers on Rosenbrock over 500 steps at 1280 × 800, on the app's page with all its controls,
+    and on benchmarks/stock_page.py, which has a slider and the same runs, contour, paths and loss curves, by
+    `st.plotly_chart` and a full rerun, on a server of the same configuration. *Key*: from an arrow key on the learning
+    rate's slider, to a value that never was before, until the picture stops changing (the app's last curve with its
+    axis; the stock page's last line and contour); ten rounds in turns. *Drag*: after that, from each of ten moves of
+    the pointer, held down on the stage's own slider, to the frame with the new path; held against the median of the
+    stock page's keys, as nothing of it moves while a slider is dragged."""
     with chromium() as chrome, serving(APP) as app, serving(STOCK) as stock:
         context = chrome.new_context(viewport=WINDOW)
         ours = opened(context, app.address + link(RACE), STAGE)
@@ -171,11 +171,11 @@ def browser() -> Readings:
             drags.append(move(ours, part))
         ours.mouse.up()
 
-    def against_stock(times: list[float]) -> Reading:
-        detail = f"{seconds(float(np.median(times)))} against {seconds(float(np.median(stock_keys)))}"
-        return Reading(median_ratio(times, stock_keys), detail)
-
-    return {"key": against_stock(keys), "drag": against_stock(drags)}
+    key, stock_key, drag = (float(np.median(times)) for times in (keys, stock_keys, drags))
+    return {
+        "key": Reading(median_ratio(keys, stock_keys), f"{seconds(key)} against {seconds(stock_key)}"),
+        "drag": Reading(drag / stock_key, f"{seconds(drag)} against {seconds(stock_key)}"),
+    }
 
 
 EIGHT = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adadelta", "adam", "adamw")

@@ -20,6 +20,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+QUIET = 0.5  # load average up to which a machine counts as left alone
+REST, BUSY = ", so it was left alone", ": **others were at work, and absolute times are worth little**"
+
 
 @dataclass(frozen=True)
 class Bar:
@@ -130,8 +133,11 @@ def median_ratio(above: Sequence[float], below: Sequence[float]) -> float:
     return float(np.median(np.asarray(above, dtype=float) / np.asarray(below, dtype=float)))
 
 
-def document(results: Mapping[str, tuple[Benchmark, Readings]], took: float) -> str:
-    """docs/performance.md: what was measured where, one table, and how each number was taken."""
+def document(results: Mapping[str, tuple[Benchmark, Readings]], took: float, load: float) -> str:
+    """docs/performance.md: what was measured where, one table, and how each number was taken.
+
+    `took` is how many seconds it took, and `load` the machine's load average when it began.
+    """
     lines = [Line(bar, found[name]) for each, found in results.values() for name, bar in each.bars.items()]
     missed = sum(line.verdict == "**missed**" for line in lines)
     absent = sum(isinstance(line.found, Missing) for line in lines)
@@ -141,6 +147,7 @@ Made by `python -m benchmarks` on {date.today().isoformat()} in {took / 60:.1f} 
 Of {len(lines)} bars {len(lines) - missed - absent} are met, {missed} missed and {absent} not measured.
 Where two things are compared, they took turns in one run: the ratio is the median over the rounds, and the plain
 numbers behind it are medians too.
+The machine's load average when it began was {load:.1f}{REST if load <= QUIET else BUSY}.
 """
     how = [f"**{name}.** {each.how}" for name, (each, _) in results.items()]
     return "\n\n".join([head + "\n" + table(lines), "## How it was measured", *how]) + "\n"

@@ -67,7 +67,11 @@ def serving(script: str, cache: Path | None = None) -> Iterator[Server]:
             yield server
         finally:
             process.terminate()
-            process.wait(10)
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:  # a busy server that does not hear
+                process.kill()
+                process.wait()
 
 
 def _wait(process: subprocess.Popen, server: Server) -> None:

@@ -68,7 +68,10 @@ def test_the_document_counts_and_explains():
         return {}
 
     readings = {"faster": Reading(300, "1 s against 300 s"), "quick": Missing("no browser")}
-    text = document({"race": (Benchmark(race, {"faster": FASTER, "quick": QUICK}), readings)}, took=90)
+    results = {"race": (Benchmark(race, {"faster": FASTER, "quick": QUICK}), readings)}
+    text = document(results, took=90, load=0.2)
     assert "Of 2 bars 1 are met, 0 missed and 1 not measured." in text
     assert "| a run | 300 × (1 s against 300 s) | ≥ 250 × | met |" in text
     assert "**race.** Both run in turns." in text
+    assert "others were at work" not in text
+    assert "load average when it began was 7.0: **others were at work" in document(results, took=90, load=7)
