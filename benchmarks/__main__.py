@@ -33,7 +33,7 @@ def main(names: Sequence[str]) -> int:
         print(f"There is no benchmark called {unknown[0]!r}; there are {', '.join(BENCHMARKS)}.", file=sys.stderr)
         return 2
     began, failed = time.monotonic(), False
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     results: dict[str, tuple[Benchmark, Readings]] = {}
     lines: list[Line] = []
     for name in names or BENCHMARKS:

@@ -21,7 +21,6 @@ from typing import NamedTuple
 import numpy as np
 
 QUIET = 0.5  # load average up to which a machine counts as left alone
-REST, BUSY = ", so it was left alone", ": **others were at work, and absolute times are worth little**"
 
 
 @dataclass(frozen=True)
@@ -133,24 +132,31 @@ def median_ratio(above: Sequence[float], below: Sequence[float]) -> float:
     return float(np.median(np.asarray(above, dtype=float) / np.asarray(below, dtype=float)))
 
 
-def document(results: Mapping[str, tuple[Benchmark, Readings]], took: float, load: float) -> str:
+def document(results: Mapping[str, tuple[Benchmark, Readings]], took: float, load: float | None) -> str:
     """docs/performance.md: what was measured where, one table, and how each number was taken.
 
-    `took` is how many seconds it took, and `load` the machine's load average when it began.
+    `took` is how many seconds it took, and `load` the machine's load average when it began, where the system
+    knows it.
     """
     lines = [Line(bar, found[name]) for each, found in results.values() for name, bar in each.bars.items()]
     missed = sum(line.verdict == "**missed**" for line in lines)
     absent = sum(isinstance(line.found, Missing) for line in lines)
+    known = "" if load is None else f"The machine's load average when it began was {load:.1f}{_judged(load)}.\n"
     head = f"""# Performance
 
 Made by `python -m benchmarks` on {date.today().isoformat()} in {took / 60:.1f} minutes, on {machine()}.
 Of {len(lines)} bars {len(lines) - missed - absent} are met, {missed} missed and {absent} not measured.
 Where two things are compared, they took turns in one run: the ratio is the median over the rounds, and the plain
 numbers behind it are medians too.
-The machine's load average when it began was {load:.1f}{REST if load <= QUIET else BUSY}.
-"""
+{known}"""
     how = [f"**{name}.** {each.how}" for name, (each, _) in results.items()]
     return "\n\n".join([head + "\n" + table(lines), "## How it was measured", *how]) + "\n"
+
+
+def _judged(load: float) -> str:
+    return (
+        ", so it was left alone" if load <= QUIET else ": **others were at work, so absolute times are worth little**"
+    )
 
 
 def table(lines: Sequence[Line]) -> str:
