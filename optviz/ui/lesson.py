@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import streamlit as st
 
-from optviz.claims import CLAIMS, Claim
+from optviz.claims import CLAIMS, Claim, Measured
+from optviz.experiment import Experiment
 from optviz.ui.desk import Desk
 
 PAGE = "pages/descent.py"
@@ -23,27 +26,29 @@ def claim_panel(desk: Desk) -> None:
     if desk.preset not in CLAIMS:
         return
     claim = CLAIMS[desk.preset]
-    measured = claim.measure(desk.experiment)
-    with st.container(border=True, key=desk.key("claim")):
+    measured = _measured(claim, desk.experiment)
+    with st.container(border=True, key=desk.key("claim"), gap="small"):
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown(f"**{claim.key} · {claim.title}.** {claim.says}")
+            st.markdown(f"**{claim.key} · {claim.title}**")
+            st.space("stretch")
             _neighbours(claim)
+            with st.popover("When it holds, what to watch", width="content"):
+                st.markdown(f"**When it holds.** {claim.condition}")
+                st.markdown(f"**Watch.** {claim.watch}")
+                for source in claim.sources:
+                    st.markdown(f"[{source}]({source.url})" if source.url else str(source))
             st.button(
                 "Close", key=desk.key("close-claim"), help="Keep the race, without the claim.", on_click=desk.leave
             )
         if measured is None:
-            st.markdown(
+            verdict = (
                 ":material/help: This race lacks what the claim is about, so it is not measured here. "
                 "*Reset* brings its own experiment back."
             )
         else:
             icon = ":green[:material/check_circle:]" if measured.holds else ":red[:material/cancel:]"
-            st.markdown(f"{icon} **Measured here:** {measured.sentence}")
-        with st.popover("When it holds, and what to watch"):
-            st.markdown(f"**When it holds.** {claim.condition}")
-            st.markdown(f"**Watch.** {claim.watch}")
-            for source in claim.sources:
-                st.markdown(f"[{source}]({source.url})" if source.url else str(source))
+            verdict = f"{icon} **Measured here:** {measured.sentence}"
+        st.markdown(f"{claim.says}\n\n{verdict}")
 
 
 def _neighbours(claim: Claim) -> None:
@@ -54,3 +59,9 @@ def _neighbours(claim: Claim) -> None:
         (keys[(at + 1) % len(keys)], ":material/arrow_forward:"),
     ):
         st.page_link(PAGE, label=other, icon=icon, query_params={"claim": other}, help=CLAIMS[other].title)
+
+
+@lru_cache(maxsize=64)
+def _measured(claim: Claim, experiment: Experiment) -> Measured | None:
+    """Kept, so that looking around in an experiment measures nothing again."""
+    return claim.measure(experiment)

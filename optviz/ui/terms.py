@@ -21,7 +21,7 @@ def glossary(asked: str | None) -> None:
     known = symbols()
     if asked in known:
         with st.container(border=True):
-            _symbol(known[asked])
+            st.markdown(_symbol(known[asked]))
     elif asked in WORDS:
         st.info(f"**{asked}**: {WORDS[asked]}")
     elif asked is not None:
@@ -29,14 +29,12 @@ def glossary(asked: str | None) -> None:
     words, letters = st.columns(2, gap="large")
     with words:
         st.header("Words")
-        for word in sorted(WORDS, key=str.lower):
-            st.markdown(f"**{word}**: {WORDS[word]}")
+        st.markdown("\n\n".join(f"**{word}**: {WORDS[word]}" for word in sorted(WORDS, key=str.lower)))
     with letters:
         st.header("Symbols and settings")
-        for symbol in sorted(known.values(), key=lambda symbol: symbol.label.lower()):
-            _symbol(symbol)
+        st.markdown("\n\n".join(map(_symbol, sorted(known.values(), key=lambda symbol: symbol.label.lower()))))
 
 
-def _symbol(symbol: Symbol) -> None:
+def _symbol(symbol: Symbol) -> str:
     lines = [f"{meaning} *({', '.join(owners)})*" for meaning, owners in symbol.meanings.items() if meaning]
-    st.markdown(f"**{symbol.label}**: " + "  \n".join(lines))
+    return f"**{symbol.label}**: " + "  \n".join(lines)
