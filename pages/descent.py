@@ -8,6 +8,7 @@ opened = frame("pages/descent.py")  # this goes to the browser before the rest i
 
 from optviz.claims import CLAIMS
 from optviz.ui.desk import Desk
+from optviz.ui.exports import export_panel
 from optviz.ui.frame import prepare_server
 from optviz.ui.lesson import claim_panel, claims_menu
 from optviz.ui.presets import RAVINE
@@ -46,6 +47,7 @@ def laboratory() -> None:
         look_panel(desk)
         runs = stage_panel(desk)
         table(runs, desk.experiment.tolerance)
+        export_panel(desk)
         memory_panel(runs)
     desk.publish()
 

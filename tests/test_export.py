@@ -3,15 +3,12 @@ pages are opened and played, animations are looked at pixel by pixel."""
 
 import ast
 import contextlib
-import csv
 import io
-import math
 import os
 import subprocess
 import sys
 from dataclasses import replace
 
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -22,7 +19,6 @@ from optviz.export.plain import PLAIN
 from optviz.optimizers import OPTIMIZERS
 from optviz.schedules import SCHEDULES
 from optviz.surfaces import SURFACES, own_key
-from optviz.tuning import tuned_lr
 
 BAR = 1e-9  # of max(1, |θ|)
 STEPS = 60

@@ -373,7 +373,7 @@ class _Script:
         if self.flavour == "torch":
             return (
                 "# Every racer meets the same noise. PyTorch cannot draw JAX's random numbers: this noise is as\n"
-                "# strong as the app's but another, so these paths differ from the app's. The script for JAX has the same.\n"
+                "# strong as the app's but another, so these paths differ from the app's. JAX's has the same.\n"
                 "draws = torch.randn(STEPS, 2, generator=torch.Generator().manual_seed(SEED))"
             )
         return (

@@ -1,0 +1,134 @@
+"""A race as one HTML file that plays offline: the app's own stage, its record and plotly.js, all in the file.
+
+The page asks nothing of anybody: there is no server to ask for another start, so a click on the surface and the drag
+of a hyperparameter are switched off. What is played, scrubbed, zoomed and hidden works as in the app.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Sequence
+from string import Template
+from typing import Any
+
+from optviz.experiment import Experiment, Run
+from optviz.figures.plotly import plotly_script
+from optviz.figures.race import race
+from optviz.figures.stage import script, style
+from optviz.spec import number
+from optviz.surfaces import own_parts
+
+PAGE = Template("""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>$title</title>
+<style>
+:root {
+  color-scheme: light dark;
+  --st-text-color: #31333f;
+  --st-background-color: #ffffff;
+  --st-secondary-background-color: #f0f2f6;
+  --st-primary-color: #0b6e99;
+  --st-red-text-color: #d55e00;
+  --st-base-font-size: 16px;
+  --st-base-radius: 0.5rem;
+  --st-font: "Source Sans 3", system-ui, sans-serif;
+}
+@media (prefers-color-scheme: dark) {
+  :root {
+    --st-text-color: #fafafa;
+    --st-background-color: #0e1117;
+    --st-secondary-background-color: #262730;
+    --st-primary-color: #4db3e6;
+  }
+}
+body {
+  max-width: 1500px;
+  margin: 0 auto;
+  padding: 1rem clamp(1rem, 2.5vw, 3rem) 2rem;
+  background: var(--st-background-color);
+  color: var(--st-text-color);
+  font-family: var(--st-font);
+}
+h1 {
+  margin: 0 0 0.75rem;
+  font-size: 1.5rem;
+}
+footer {
+  margin-top: 1.25rem;
+  font-size: 0.9rem;
+  line-height: 1.5;
+  opacity: 0.8;
+  overflow-wrap: anywhere;
+}
+$style
+.oz-legend {
+  grid-template-columns: repeat(auto-fill, minmax(15rem, 1fr)); /* the reader's own font may be a wide one */
+}
+.oz-keys :is(dt, dd):is(:nth-of-type(4), :nth-of-type(5)) {
+  display: none; /* the keys that move the start: here it stays where it is */
+}
+</style>
+</head>
+<body>
+<h1>$title</h1>
+<main id="race"></main>
+<footer>$caption</footer>
+<script type="application/json" id="record">$record</script>
+<script>$plotly</script>
+<script type="module">
+$script
+const record = JSON.parse(document.getElementById("record").textContent);
+const draw = () => show({ data: record, parentElement: document.getElementById("race"), setTriggerValue() {} });
+draw();
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+</script>
+</body>
+</html>
+""")
+
+
+def to_html(experiment: Experiment, runs: Sequence[Run], *, link: str = "") -> str:
+    """The race as a page that needs nothing else; `link` is the address that opens the experiment in the app."""
+    title = f"{_names(experiment)} on {experiment.entry.title}"
+    return PAGE.substitute(
+        title=html.escape(title),
+        caption="<br>".join(html.escape(line) for line in _caption(experiment, link)),
+        record=_json({**_unasking(race(experiment, runs, autoplay=True)), "plotly": []}),
+        plotly=plotly_script(),
+        style=style(),
+        script=script(),
+    )
+
+
+def _unasking(record: dict[str, Any]) -> dict[str, Any]:
+    """The record without what would ask a server."""
+    return {**record, "drag": None, "panels": [{**panel, "click": False} for panel in record["panels"]]}
+
+
+def _json(record: dict[str, Any]) -> str:
+    """JSON that cannot end the script element it is in, whatever its texts are."""
+    return json.dumps(record, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def _names(experiment: Experiment) -> str:
+    titles = list(dict.fromkeys(racer.entry.title for racer in experiment.racers))
+    if len(titles) > 4:
+        return f"{len(experiment.racers)} optimizers"
+    return " and ".join(filter(None, [", ".join(titles[:-1]), *titles[-1:]])) or "Nobody"
+
+
+def _caption(experiment: Experiment, link: str) -> list[str]:
+    """How the race was made, in sentences."""
+    key, values = experiment.surface.key, experiment.surface_values
+    what = f"f(x, y) = {own_parts(key)[0]}" if key.startswith("=") else experiment.entry.summary
+    own = experiment.entry.param
+    settings = [f"{own[name].symbol or name} {number(float(value))}" for name, value in values.items()]
+    settings += [f"start ({number(experiment.start[0])}, {number(experiment.start[1])})", f"{experiment.steps} steps"]
+    settings += [f"gradient noise {number(experiment.noise)}, seed {experiment.seed}"] if experiment.noise else []
+    settings += [f"L2 penalty {number(experiment.l2)}"] if experiment.l2 else []
+    made = "Made with optviz, a browser laboratory for optimization: exact runs in double precision, nothing clamped."
+    return [what, ", ".join(settings) + ".", made, *([f"Live in the app: {link}"] if link else [])]
