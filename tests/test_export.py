@@ -3,22 +3,31 @@ pages are opened and played, animations are looked at pixel by pixel."""
 
 import ast
 import contextlib
+import csv
 import io
+import json
 import os
+import re
+import shutil
 import subprocess
 import sys
+import time
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from optviz.descent import schedulable
-from optviz.experiment import RACERS_AT_MOST, Experiment, Pick, Racer, run
-from optviz.export import FLAVOURS, to_python
+from optviz.experiment import RACERS_AT_MOST, Experiment, Pick, Racer, Run, run
+from optviz.export import FLAVOURS, to_csv, to_gif, to_html, to_python
+from optviz.export.animation import Layout, layout
 from optviz.export.plain import PLAIN
+from optviz.figures.theme import style
 from optviz.optimizers import OPTIMIZERS
 from optviz.schedules import SCHEDULES
 from optviz.surfaces import SURFACES, own_key
+from optviz.ui.exports import DOWNLOADS, file_stem
 
 BAR = 1e-9  # of max(1, |θ|)
 STEPS = 60
@@ -292,3 +301,255 @@ def test_what_cannot_be_exported_is_refused():
         to_python(Experiment(Pick("sphere"), DUO), "cobol")
     with pytest.raises(ValueError, match="nobody is racing"):
         to_python(Experiment(Pick("sphere")), "jax")
+
+
+# A table --------------------------------------------------------------------------------------------------------------
+
+MIXED = Experiment(
+    Pick("valley"),
+    (Racer(Pick("adam", {"lr": 0.05})), Racer(Pick("sgd", {"lr": 0.3})), Racer(Pick("lbfgs"))),
+    steps=400,
+    noise=0.1,
+)
+
+
+def test_a_table_holds_every_number_of_every_run():
+    runs = run(MIXED)
+    text = to_csv(MIXED, runs)
+    assert all(line.endswith("\r\n") for line in text.splitlines(keepends=True))
+    rows = list(csv.DictReader(io.StringIO(text, newline="")))
+    assert len(rows) == 3 * 401
+    for i, one in enumerate(runs):
+        mine, path = rows[401 * i : 401 * (i + 1)], one.trajectory
+
+        def column(name: str, mine=mine, last=False) -> np.ndarray:
+            return np.array([float(row[name]) for row in (mine if last else mine[:-1])])
+
+        assert {row["racer"] for row in mine} == {one.label}
+        assert {row["surface"] for row in mine} == {"Valley"}
+        np.testing.assert_array_equal(column("step", last=True), np.arange(401))
+        np.testing.assert_array_equal(column("loss", last=True), path.loss)
+        np.testing.assert_array_equal(column("lr"), path.lr)
+        for axis, name in enumerate("xy"):
+            np.testing.assert_array_equal(column(name, last=True), path.theta[:, axis])
+            np.testing.assert_array_equal(column(f"gradient {name}"), path.grad[:, axis])
+            np.testing.assert_array_equal(column(f"step {name}"), path.step[:, axis])
+            if "m" in path.slots:
+                np.testing.assert_array_equal(column(f"slot m {name}"), path.slots["m"][:, axis])
+            else:
+                assert {row[f"slot m {name}"] for row in mine} == {""}
+        assert mine[-1]["lr"] == mine[-1]["gradient x"] == mine[-1]["step y"] == ""
+    assert "slot s x" not in rows[0]  # L-BFGS's pairs are no vector like θ
+    assert {"inf", "nan"} & {rows[800]["x"], rows[800]["loss"]}  # SGD diverged, and the table says so
+
+
+def test_a_spreadsheet_takes_no_cell_for_a_formula():
+    experiment = Experiment(Pick(own_key("-x^2 + y^4")), DUO, steps=2)
+    (one, _) = run(experiment)
+    for label in ("=1+1", "+1", "-1", "@SUM(A1)", "\t=1"):
+        text = to_csv(experiment, [one._replace(label=label)])
+        rows = list(csv.reader(io.StringIO(text, newline="")))
+        assert {row[0] for row in rows[1:]} == {f"'{label}"}
+        assert {row[1] for row in rows[1:]} == {"'-x^2 + y^4"}
+    comma = own_key("max(x, y)")
+    rows = list(csv.reader(io.StringIO(to_csv(replace(experiment, surface=Pick(comma)), [one]), newline="")))
+    assert {len(row) for row in rows} == {len(rows[0])}
+    assert rows[1][1] == "max(x, y)"
+
+
+# An animation ---------------------------------------------------------------------------------------------------------
+
+RACE = Experiment(
+    Pick("himmelblau"),
+    (Racer(Pick("sgd", {"lr": 0.01})), Racer(Pick("adam", {"lr": 0.3})), Racer(Pick("newton"))),
+    steps=40,
+)
+
+
+def opened(gif: bytes) -> list[np.ndarray]:
+    image = Image.open(io.BytesIO(gif))
+    pictures = []
+    for i in range(image.n_frames):
+        image.seek(i)
+        pictures.append(np.asarray(image.convert("RGB")).astype(int))
+    return pictures
+
+
+def color_of(one: Run) -> np.ndarray:
+    hexed = style(one.racer.optimizer.key).color
+    return np.array([int(hexed[i : i + 2], 16) for i in (1, 3, 5)])
+
+
+def at(place: Layout, x: float, y: float) -> tuple[int, int]:
+    """Row and column of a point of the surface."""
+    across, down = place.pixel(x, y)
+    return int(down), int(across)
+
+
+def test_an_animation_ends_where_the_run_ends():
+    runs = run(RACE)
+    gif = to_gif(RACE, runs, frames=21)
+    pictures = opened(gif)
+    place = layout(RACE, len(runs), 640)
+    assert len(pictures) == 21
+    assert len(gif) < 1_000_000
+    assert {picture.shape for picture in pictures} == {(place.height, 640, 3)}
+    assert (pictures[0] != pictures[-1]).any()
+    image = Image.open(io.BytesIO(gif))
+    assert image.info["loop"] == 0
+    durations = []
+    for i in range(image.n_frames):
+        image.seek(i)
+        durations.append(image.info["duration"])
+    assert durations == [80] * 20 + [2000]
+    for frame in (3, 20):  # every frame is two steps
+        heads = [one.trajectory.theta[2 * frame] for one in runs]
+        for i, (one, head) in enumerate(zip(runs, heads, strict=True)):
+            covered = any(np.hypot(*(head - other)) < 0.4 for other in heads[i + 1 :])
+            if not covered:
+                assert np.abs(pictures[frame][at(place, *head)] - color_of(one)).max() <= 3, one.label
+    assert np.ptp(runs[2].trajectory.theta, axis=0).max() > 0.1  # they do move
+
+
+def test_what_leaves_the_window_leaves_the_picture():
+    """SGD with a rate beyond 2/κ: nothing is drawn outside the plot, and no head waits at its border."""
+    experiment = Experiment(Pick("valley"), (Racer(Pick("sgd", {"lr": 0.3})),), steps=400)
+    runs = run(experiment)
+    assert not np.isfinite(runs[0].trajectory.theta[-1]).all()
+    first, *_, last = opened(to_gif(experiment, runs, frames=5))
+    place = layout(experiment, 1, 640)
+    blue = np.abs(last - color_of(runs[0])).max(axis=2) < 8
+    blue[:, place.left + place.wide + 5 :] = False  # the legend
+    rows, columns = np.nonzero(blue)
+    assert place.top <= rows.min()
+    assert rows.max() <= place.top + place.high
+    assert place.left <= columns.min()
+    assert (first != last).any()
+
+
+@pytest.mark.parametrize(
+    "asked", [{"width": 239}, {"width": 1281}, {"frames": 1}, {"frames": 121}, {"width": float("nan")}]
+)
+def test_an_animation_is_bounded(asked):
+    (name,) = asked
+    with pytest.raises(ValueError, match=f"{name} must be a whole number from"):
+        to_gif(RACE, run(RACE), **asked)
+
+
+def test_the_largest_animation_stays_small():
+    crowd = tuple(Racer.tuned(key, "rastrigin") for key in list(OPTIMIZERS)[:RACERS_AT_MOST])
+    experiment = Experiment(Pick("rastrigin"), crowd, steps=300, noise=30.0)
+    gif = to_gif(experiment, run(experiment))
+    assert len(gif) < 2_000_000
+    assert len(opened(gif)) == 60
+
+
+# A page ---------------------------------------------------------------------------------------------------------------
+
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+PATIENCE = 60_000  # ms
+
+
+@pytest.fixture(scope="session")
+def browser_type_launch_args() -> dict:
+    return {"executable_path": CHROMIUM, "args": FLAGS, "headless": True}
+
+
+@pytest.mark.skipif(not CHROMIUM and os.environ.get("OPTVIZ_CI") != "1", reason="Chromium is not installed")
+def test_a_page_plays_without_a_network(browser, tmp_path):
+    """Opened as a file: it draws, plays by itself, follows the scheme, and a click on the surface asks for nothing."""
+    runs = run(RACE)
+    file = tmp_path / "race.html"
+    file.write_text(to_html(RACE, runs), encoding="utf-8")
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme="dark", offline=True)
+    page, problems = context.new_page(), []
+    page.set_default_timeout(PATIENCE)
+    page.on("pageerror", lambda error: problems.append(f"page error: {error}"))
+    page.on("console", lambda said: problems.append(said.text) if said.type in ("error", "warning") else None)
+    page.on("request", lambda asked: problems.append(asked.url) if asked.url != file.as_uri() else None)
+    page.goto(file.as_uri())
+    page.wait_for_selector(".oz-stage[data-ready=true]")
+
+    def probe() -> dict:
+        return page.evaluate(
+            "() => { const { pixel, ...rest } = document.querySelector('.oz-stage').probe(); return rest }"
+        )
+
+    def until(condition, what: str) -> dict:
+        deadline = time.monotonic() + PATIENCE / 1000
+        while time.monotonic() < deadline:
+            if condition(state := probe()):
+                return state
+            page.wait_for_timeout(30)
+        raise AssertionError(f"never: {what}; last seen {probe()}")
+
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(14, 17, 23)"
+    assert page.locator(".oz-plot .contourlayer path, .oz-plot .contour path").count() > 5
+    first = until(lambda state: state["playing"], "playing")
+    until(lambda state: state["frame"] > first["frame"] and state["drawn"] > first["drawn"], "a later frame")
+    page.get_by_role("button", name="Jump to end").click()
+    end = until(lambda state: state["frame"] == state["steps"] == RACE.steps and not state["playing"], "the end")
+    assert list(end["heads"]) == [one.label for one in runs]
+    for one in runs:
+        np.testing.assert_allclose(end["heads"][one.label], one.trajectory.theta[-1], rtol=1e-6, atol=1e-6)
+    x, y = page.evaluate("() => document.querySelector('.oz-stage').probe().pixel(-2, -2)")
+    page.mouse.click(x, y)
+    page.wait_for_timeout(400)  # a click waits for a second one before it counts
+    assert probe()["heads"] == end["heads"]
+    page.emulate_media(color_scheme="light")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert not page.locator(".oz-drag").is_visible()
+    assert problems == []
+    context.close()
+
+
+def test_nothing_that_a_page_says_is_markup():
+    """Neither a formula, nor a racer's label, nor a link can open or close an element."""
+    evil = "</script><script>alert(1)</script><!--"
+    experiment = Experiment(Pick(own_key("|x| + y^2")), DUO, steps=2)
+    runs = [one._replace(label=evil) for one in run(experiment)]
+    page = to_html(experiment, runs, link=evil)
+    assert page.count("<script") == to_html(experiment, run(experiment)).count("<script")
+    record = re.search(r'<script type="application/json" id="record">(.*?)</script>', page, flags=re.DOTALL)
+    assert record
+    assert [racer["label"] for racer in json.loads(record[1])["racers"]] == [evil, evil]
+    assert evil not in page.partition("<footer>")[2].partition("</footer>")[0]
+
+
+def test_a_page_says_how_it_was_made():
+    experiment = Experiment(
+        Pick("valley", {"kappa": 50.0}), DUO, start=(1.0, -0.5), steps=70, noise=0.25, seed=7, l2=0.5
+    )
+    page = to_html(experiment, run(experiment), link="/descent?seed=7")
+    for said in (
+        "Adam and Newton on Valley",
+        "κ 50",
+        "start (1, −0.5)",
+        "70 steps",
+        "noise 0.25, seed 7",
+        "penalty 0.5",
+    ):
+        assert said in page
+    assert "/descent?seed=7" in page
+
+
+# The panel ------------------------------------------------------------------------------------------------------------
+
+
+def test_each_button_gives_its_file():
+    experiment = replace(RACE, steps=10)
+    runs = run(experiment)
+    files = {download.suffix: download.content(experiment, "/descent?steps=10") for download in DOWNLOADS}
+    assert list(files) == ["_jax.py", "_optax.py", "_torch.py", ".csv", ".html", ".gif"]
+    for flavour in FLAVOURS:
+        assert files[f"_{flavour}.py"] == to_python(experiment, flavour, link="/descent?steps=10")
+    assert files[".csv"] == to_csv(experiment, runs)
+    assert files[".html"] == to_html(experiment, runs, link="/descent?steps=10")
+    assert files[".gif"] == to_gif(experiment, runs)
+    assert all("/descent?steps=10" in str(files[suffix]) for suffix in ("_jax.py", "_optax.py", "_torch.py", ".html"))
+
+
+def test_a_file_is_called_after_its_surface():
+    assert file_stem(RACE) == "himmelblau"
+    assert file_stem(Experiment(Pick(own_key("x/y + 2")))) == "own"

@@ -17,6 +17,7 @@ from optviz.optimizers import OPTIMIZERS
 from optviz.schedules import SCHEDULES
 from optviz.spec import Param
 from optviz.surfaces import SURFACES
+from optviz.ui.exports import DOWNLOADS
 from optviz.ui.frame import PAGES
 from optviz.ui.presets import RAVINE
 
@@ -461,3 +462,14 @@ def test_as_many_pins_as_there_may_be(descent):
         pinned = pinned.with_racer(0, Racer(Pick("sgd", {"lr": 0.0001 * (i + 1)}))).pinned(0)
     open_experiment(descent, pinned)
     assert sum(racer["ghost"] for racer in drawn(descent)["racers"]) == PINS_AT_MOST
+
+
+def test_the_experiment_leaves_the_app_as_a_file_of_each_kind(descent):
+    """The buttons are there and cost nothing: a file is made when its button is pressed (test_export.py reads them)."""
+    buttons = {node.proto.label: node.proto for node in descent.get("download_button")}
+    assert list(buttons) == [download.label for download in DOWNLOADS]
+    assert all(proto.help and not proto.disabled for proto in buttons.values())
+    assert not any(proto.url for proto in buttons.values())
+    descent.session_state["descent-experiment"] = replace(RAVINE, racers=())
+    descent.run()
+    assert all(node.proto.disabled for node in descent.get("download_button"))

@@ -122,20 +122,36 @@ class _Painter:
                 tuple(FINER * length for length in look["dash"]),
                 look["marker"],
                 run.ghost,
-                *(FINER * pixels for pixels in self.place.pixel(*run.trajectory.theta.T)),
+                x,
+                y,
                 run.trajectory.loss,
             )
-            for run, look in zip(runs, self.record["racers"], strict=True)
+            for run, look, (x, y) in zip(runs, self.record["racers"], map(self._line, runs), strict=True)
         ]
         left, top = FINER * self.place.left, FINER * self.place.top
         self.plot = (left, top, left + FINER * self.place.wide, top + FINER * self.place.high)
+        self.contour = self._contour()
+
+    def _line(self, run: Run) -> tuple[np.ndarray, np.ndarray]:
+        x, y = self.place.pixel(run.trajectory.theta[:, 0], run.trajectory.theta[:, 1])
+        return FINER * x, FINER * y
 
     def pictures(self, frames: int) -> Iterator[Any]:
-        """The pictures, in one palette."""
+        """The pictures, in one palette: each colour becomes the nearest in it (Pillow's search is only roughly so)."""
         palette = None
+        nearest = np.full(1 << 24, -1, np.int16)  # from a colour to its place in the palette, where that is known
         for picture in self._drawn(frames):
-            palette = palette or self._palette(picture)
-            yield picture.quantize(palette=palette, dither=self.Image.Dither.NONE)
+            palette = self._palette(picture) if palette is None else palette
+            red, green, blue = np.moveaxis(np.asarray(picture).astype(np.int32), -1, 0)
+            colors = (red << 16) + (green << 8) + blue
+            new = np.unique(colors[nearest[colors] < 0])
+            parts = np.stack([new >> 16, new >> 8 & 255, new & 255], axis=-1)
+            for i in range(0, len(new), 4096):
+                apart = ((parts[i : i + 4096, None] - palette[None]) ** 2).sum(axis=-1)
+                nearest[new[i : i + 4096]] = apart.argmin(axis=1)
+            indexed = self.Image.fromarray(nearest[colors].astype(np.uint8), "P")
+            indexed.putpalette(palette.astype(np.uint8).tobytes())
+            yield indexed
 
     def _drawn(self, frames: int) -> Iterator[Any]:
         ground = self._ground()
@@ -166,7 +182,7 @@ class _Painter:
     def _ground(self) -> Any:
         place, unit = self.place, self.unit
         picture = self.Image.new("RGB", (FINER * place.width, FINER * place.height), PAPER)
-        picture.paste(self._contour(), self.plot[:2])
+        picture.paste(self.contour, self.plot[:2])
         pen = self.ImageDraw.Draw(picture)
         pen.rectangle(self.plot, outline=RULE, width=FINER)
         pen.text((self.plot[0], 0.55 * unit), self.title, fill=TEXT, font=_font(1.15 * unit, 650))
@@ -215,18 +231,19 @@ class _Painter:
         points = [racer.at(start), *((float(racer.x[i]), float(racer.y[i])) for i in steps), racer.at(end)]
         pen, light = self.ImageDraw.Draw(ink), self.ImageDraw.Draw(halo)
         width = round((0.14 if racer.ghost else 0.22) * self.unit)
+        joint = (width - 1) / 2
         color = (*_rgb(racer.color), 110 if racer.ghost else 255)
         for a, b in pairwise(points):
-            part = _cut(*a, *b, self.plot)
+            part = _cut(a, b, self.plot)
             if part is None:
                 continue
             light.line(part, fill=200, width=width + 3 * FINER)
-            for dash in _dashes(*part, racer.dash, travelled):
+            for dash in _dashes(part[0], part[1], racer.dash, travelled):
                 pen.line(dash, fill=color, width=width)
                 if not racer.dash:
                     for x, y in dash:  # round joints
-                        pen.ellipse((x - width / 2, y - width / 2, x + width / 2, y + width / 2), fill=color)
-            travelled += math.dist(*part)
+                        pen.ellipse((x - joint, y - joint, x + joint, y + joint), fill=color)
+            travelled += math.dist(part[0], part[1])
         return travelled
 
     def _paste(self, picture: Any, halo: Any, ink: Any) -> None:
@@ -244,7 +261,7 @@ class _Painter:
         bold, small = _font(0.95 * unit, 600), _font(0.85 * unit, 400)
         for racer in self.racers:
             middle = y + 0.55 * unit
-            for dash in _dashes((left, middle), (left + 1.9 * unit, middle), racer.dash, 0.0):
+            for dash in _dashes((left, middle), (left + 1.5 * unit, middle), racer.dash, 0.0):
                 pen.line(dash, fill=racer.color, width=round(0.2 * unit))
             _marker(pen, racer.marker, left + 1.3 * unit, middle, 0.4 * unit, racer.color)
             for line in _wrapped(racer.label, bold, right - left - 2.4 * unit)[:2]:
@@ -255,14 +272,13 @@ class _Painter:
             pen.text((left + 2.4 * unit, y), f"f = {value}", fill=MUTED, font=small)
             y += 1.6 * unit
 
-    def _palette(self, picture: Any) -> Any:
-        """The racers' own colours exactly, with what smooth edges mix of them, and what the first picture has."""
+    def _palette(self, picture: Any) -> np.ndarray:
+        """The colours of racers and heights exactly, with what smooth edges mix of them, and what else there is."""
         own = [_rgb(color) for color in dict.fromkeys([PAPER, TEXT, *(racer.color for racer in self.racers)])]
         mixed = [_mix(color, _rgb(PAPER), share) for color in own[1:] for share in (0.25, 0.5, 0.75)]
+        mixed += [color for _, color in self.contour.getcolors(64) or []]
         found = picture.quantize(256 - len(own + mixed), method=self.Image.Quantize.MEDIANCUT).getpalette() or []
-        palette = self.Image.new("P", (1, 1))
-        palette.putpalette([part for color in [*own, *mixed] for part in color] + found)
-        return palette
+        return np.array([*own, *mixed, *np.reshape(found, (-1, 3)).tolist()], dtype=np.int32)[:256]
 
 
 # Shapes and numbers ---------------------------------------------------------------------------------------------------
@@ -286,8 +302,9 @@ def _bilinear(z: np.ndarray, rows: int, columns: int) -> np.ndarray:
     return upper * (1 - down) + lower * down
 
 
-def _cut(x0: float, y0: float, x1: float, y1: float, box: Sequence[float]) -> Pixels | None:
-    """The part of a segment that is in a box (Liang and Barsky), or None if there is none."""
+def _cut(a: tuple[float, float], b: tuple[float, float], box: Sequence[float]) -> Pixels | None:
+    """The part of the segment from a to b that is in a box (Liang and Barsky), or None if there is none."""
+    (x0, y0), (x1, y1) = a, b
     dx, dy = x1 - x0, y1 - y0
     if not all(map(math.isfinite, (x0, y0, dx, dy))):
         return None
