@@ -263,7 +263,7 @@ class _Quoted:
 
 TAKEN = {"f", "loss", "objective", "draws", "descend", "descend_by_hand", "paths", "path", "label", "np", "jax", "jnp"}
 TAKEN |= {"optax", "torch", "tensors", "warm_up", "anew", "own", "gradient", "START", "STEPS", "L2", "NOISE", "SEED"}
-TAKEN |= {"SimpleNamespace", *STAND_INS}
+TAKEN |= {"absolute", "through_optax", "SimpleNamespace", *STAND_INS}
 
 
 class _Script:
@@ -342,6 +342,9 @@ class _Script:
         entry, key = self.experiment.entry, self.experiment.surface.key
         if key.startswith("="):
             formula = parse(own_parts(key)[0]).python(self.tensors)
+            if "jnp.abs(" in formula:
+                formula = formula.replace("jnp.abs(", "absolute(")
+                self.quoted.functions["absolute"] = "surface", ABSOLUTE
             name, blocks = "f", [f'def f(x, y):\n    """A formula of your own."""\n    return {formula}']
         else:
             name, blocks = self.quoted.quote(entry.fn, self.tensors, "surface"), []
@@ -548,6 +551,11 @@ TENSORS = '''
 def tensors(**numbers):
     """Numbers as tensors, which torch.where and its like want."""
     return {name: torch.as_tensor(number) for name, number in numbers.items()}
+'''
+ABSOLUTE = '''
+def absolute(u):
+    """|u|, level at its kink, where JAX gives jnp.abs the slope 1."""
+    return u * jnp.sign(u)
 '''
 WARM_UP = '''
 def warm_up(schedule, t, warmup, warmup_start, *, peak, **own):
