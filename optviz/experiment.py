@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -141,7 +141,7 @@ class Racer:
     def entry(self) -> Optimizer:
         return OPTIMIZERS[self.optimizer.key]
 
-    @property
+    @cached_property
     def values(self) -> dict[str, Value]:
         """All hyperparameters, defaults included."""
         return self.entry.complete(dict(self.optimizer.values))
@@ -214,7 +214,7 @@ class Experiment:
     def entry(self) -> Surface:
         return SURFACES[self.surface.key]
 
-    @property
+    @cached_property
     def surface_values(self) -> dict[str, Value]:
         """All of the surface's parameters, defaults included."""
         return self.entry.complete(dict(self.surface.values))

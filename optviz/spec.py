@@ -299,6 +299,7 @@ class Catalogue(Mapping[str, E], Generic[E]):
         self.entries[entry.key] = replace(entry, needs=needs, params=(*entry.params, *common))
 
 
+@lru_cache(maxsize=4096)
 def number(value: float) -> str:
     """A number for people: four significant digits, powers of ten where they are shorter, a true minus sign."""
     if math.isnan(value):

@@ -46,9 +46,9 @@ def laboratory() -> None:
         claim_panel(desk)
         look_panel(desk)
         runs = stage_panel(desk)
-        table(runs, desk.experiment.tolerance)
+        table(desk, runs)
         export_panel(desk)
-        memory_panel(runs)
+        memory_panel(desk, runs)
     desk.publish()
 
 

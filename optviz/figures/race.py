@@ -182,10 +182,15 @@ def _plane(experiment: Experiment, lowest: float | None) -> dict[str, Any]:
         "y": "y",
         "title": f"{surface.title} from above",
         "alt": f"Contour map of the {surface.title} surface with the paths of {len(experiment.racers)} optimizers.",
-        "figure": {"data": [contour, *_field(experiment)], "layout": layout},
+        "figure": {"id": _name(experiment, "above"), "data": [contour, *_field(experiment)], "layout": layout},
         "click": True,
         "marks": _marks(experiment, lowest),
     }
+
+
+def _name(experiment: Experiment, view: str) -> str:
+    """What tells a figure of the surface from any other: it can so be sent once."""
+    return f"{view} {experiment.field} {experiment.surface.key} {experiment.surface.values}"
 
 
 CAMERA = {"eye": {"x": -1.25, "y": -1.5, "z": 1.15}, "center": {"x": 0.0, "y": 0.0, "z": -0.2}}
@@ -232,7 +237,11 @@ def _solid(experiment: Experiment, lowest: float | None, bar: bool) -> dict[str,
         "title": f"{surface.title} in space" + (", height on a log scale" if logarithmic else ""),
         "alt": f"The {surface.title} surface in space with the paths of {len(experiment.racers)} optimizers. "
         "Drag to turn it.",
-        "figure": {"data": [land], "layout": {"scene": scene, "coloraxis": {"colorbar": colorbar, "showscale": bar}}},
+        "figure": {
+            "id": _name(experiment, f"space {bar}"),
+            "data": [land],
+            "layout": {"scene": scene, "coloraxis": {"colorbar": colorbar, "showscale": bar}},
+        },
         "click": True,
         "marks": _marks(experiment, lowest),
     }

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import streamlit as st
@@ -33,6 +34,15 @@ def control(param: Param, value: Value, key: str, on_change: Callable[[], None],
                 stops = tuple(sorted({*stops, value}))
             _show(key, value)
             st.select_slider(label, stops, format_func=number if param.kind == "real" else param.write, **common)
+
+
+@contextmanager
+def folded(label: str, key: str, *, popover: bool = False, **look: Any) -> Iterator[bool]:
+    """An expander, or a popover, for what is not always wanted; gives whether it is open. What nobody sees is not to be
+    made: each element of a page costs every visitor half a millisecond a move."""
+    box = (st.popover if popover else st.expander)(label, key=key, on_change="rerun", **look)
+    with box:
+        yield bool(box.open)
 
 
 def _show(key: str, value: Value) -> None:

@@ -13,6 +13,7 @@ import streamlit as st
 from optviz.experiment import Experiment, run
 from optviz.export import to_csv, to_gif, to_html, to_python
 from optviz.link import to_query
+from optviz.ui.controls import folded
 from optviz.ui.desk import Desk
 
 
@@ -72,8 +73,10 @@ DOWNLOADS = (
 def export_panel(desk: Desk) -> None:
     """A button for each kind of file. Files are made when their button is pressed, so that the panel costs nothing."""
     experiment = desk.experiment
-    link = _link(desk)
-    with st.popover("Export", icon=":material/download:"):
+    with folded("Export", desk.key("export"), popover=True, icon=":material/download:") as opened:
+        if not opened:
+            return
+        link = _link(desk)
         if not experiment.racers:
             st.caption("Nobody is racing: add an optimizer, and there is something to export.")
         for download in DOWNLOADS:

@@ -8,6 +8,7 @@ import streamlit as st
 
 from optviz.claims import CLAIMS, Claim, Measured
 from optviz.experiment import Experiment
+from optviz.ui.controls import folded
 from optviz.ui.desk import Desk
 
 PAGE = "pages/descent.py"
@@ -32,11 +33,11 @@ def claim_panel(desk: Desk) -> None:
             st.markdown(f"**{claim.key} · {claim.title}**")
             st.space("stretch")
             _neighbours(claim)
-            with st.popover("When it holds, what to watch", width="content"):
-                st.markdown(f"**When it holds.** {claim.condition}")
-                st.markdown(f"**Watch.** {claim.watch}")
-                for source in claim.sources:
-                    st.markdown(f"[{source}]({source.url})" if source.url else str(source))
+            with folded("When it holds, what to watch", desk.key("when"), popover=True, width="content") as opened:
+                if opened:
+                    sources = (f"[{source}]({source.url})" if source.url else str(source) for source in claim.sources)
+                    words = (f"**When it holds.** {claim.condition}", f"**Watch.** {claim.watch}", *sources)
+                    st.markdown("\n\n".join(words))
             st.button(
                 "Close", key=desk.key("close-claim"), help="Keep the race, without the claim.", on_click=desk.leave
             )

@@ -38,7 +38,7 @@ from optviz.optimizers import OPTIMIZERS
 from optviz.schedules import SCHEDULES
 from optviz.spec import Entry, Param, number
 from optviz.surfaces import REACH, SURFACES, own_key, own_parts
-from optviz.ui.controls import control
+from optviz.ui.controls import control, folded
 from optviz.ui.desk import Desk
 from optviz.ui.stage import stage
 
@@ -66,7 +66,7 @@ def surface_panel(desk: Desk) -> None:
     if own:
         _formula(desk)
     st.caption(experiment.entry.teaches)
-    _about("About this surface", experiment.entry, experiment.entry.kinks)
+    _about(desk, "About this surface", experiment.entry, experiment.entry.kinks)
     for param in experiment.entry.params:
         _field(
             desk,
@@ -155,8 +155,8 @@ def _field(desk: Desk, param: Param, value, name: str, change: Callable[[Experim
 
 def conditions_panel(desk: Desk) -> None:
     """What all racers share besides the surface."""
-    with st.expander("Noise, penalty, tolerance"):
-        for param in (NOISE, SEED, L2, TOLERANCE):
+    with folded("Noise, penalty, tolerance", desk.key("conditions")) as opened:
+        for param in (NOISE, SEED, L2, TOLERANCE) if opened else ():
             _setting(desk, param)
 
 
@@ -195,7 +195,7 @@ def racers_panel(desk: Desk) -> None:
     st.toggle(
         "Type exact numbers", key=desk.key("exact"), help="Type values instead of sliding, also beyond the sliders."
     )
-    _about("Formula and source", racer.entry)
+    _about(desk, "Formula and source", racer.entry)
 
 
 RATES = {  # what a comparison at such rates means
@@ -227,9 +227,11 @@ def _rates(desk: Desk, index: int) -> None:
     st.caption(RATES[now])
 
 
-def _about(title: str, entry: Entry, *more: str) -> None:
+def _about(desk: Desk, title: str, entry: Entry, *more: str) -> None:
     """The rest of a card, for who wants to know."""
-    with st.popover(title, width="stretch"):
+    with folded(title, desk.key(title), popover=True, width="stretch") as opened:
+        if not opened:
+            return
         st.latex(entry.formula)
         for text in (entry.note, *more):
             if text:
@@ -317,7 +319,10 @@ def _racer_value(index: int, name: str) -> Callable[[Experiment, Any], Experimen
 def _schedule(desk: Desk, index: int, racer: Racer) -> None:
     """The schedule of one hyperparameter, lr unless the visitor chooses another."""
     names = schedulable(racer.entry)
-    with st.expander("Schedule", expanded=bool(racer.schedules)):
+    key = desk.key(f"{index}-{racer.optimizer.key}-schedule")
+    with folded("Schedule", key, expanded=bool(racer.schedules)) as opened:
+        if not opened:
+            return
         target_key = desk.key(f"{index}-{racer.optimizer.key}-target")
         taken = [name for name, _ in racer.schedules]
         target = st.selectbox(
@@ -422,11 +427,12 @@ def look_panel(desk: Desk) -> None:
     """What of the race is shown: from above, in space or both; downhill directions, stationary points, curves."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         _segments(desk, VIEW)
-        with st.popover("Show more", icon=":material/layers:"):
-            _segments(desk, FIELD)
-            _switch(desk, POINTS)
-            st.markdown("Curves beside the surface")
-            _curves(desk)
+        with folded("Show more", desk.key("more"), popover=True, icon=":material/layers:") as opened:
+            if opened:
+                _segments(desk, FIELD)
+                _switch(desk, POINTS)
+                st.markdown("Curves beside the surface")
+                _curves(desk)
         _switch(desk, ANATOMY)
 
 
@@ -468,22 +474,26 @@ def _curves(desk: Desk) -> None:
         st.checkbox(label, key=key, help=help, on_change=desk.callback(change, key))
 
 
-def table(runs: Sequence[Run], tolerance: float) -> None:
+def table(desk: Desk, runs: Sequence[Run]) -> None:
     """How each run ended, by the rules that are stated beneath."""
-    st.table([_row(run) for run in runs], alt="How each racer's run ended")
-    with st.expander("What the states mean"):
-        for state, meaning in doctor.STATES.items():
-            st.markdown(f"**{state}**: {meaning}.")
-        st.markdown(
-            f"**steps to lowest f**: the first step at which f is within {number(tolerance)} of its lowest listed "
-            "minimum. A run that converges to a higher one never gets there."
-        )
+    rows = [_row(run) for run in runs]
+    if rows:  # as Markdown: a data frame would cost more time than the race
+        lines = [list(rows[0]), ["---"] * len(rows[0]), *(list(row.values()) for row in rows)]
+        st.markdown("\n".join(f"| {' | '.join(line)} |" for line in lines))
+    with folded("What the states mean", desk.key("states")) as opened:
+        if opened:
+            states = "\n\n".join(f"**{state}**: {meaning}." for state, meaning in doctor.STATES.items())
+            st.markdown(
+                f"{states}\n\n**steps to lowest f**: the first step at which f is within "
+                f"{number(desk.experiment.tolerance)} of its lowest listed minimum. A run that converges to a higher "
+                "one never gets there."
+            )
 
 
-def memory_panel(runs: Sequence[Run]) -> None:
+def memory_panel(desk: Desk, runs: Sequence[Run]) -> None:
     """What each rule remembers after its last step: momentum, moments, the pairs of L-BFGS."""
-    with st.expander("What the racers remember at the end"):
-        for one in (run for run in runs if not run.ghost):
+    with folded("What the racers remember at the end", desk.key("memory")) as opened:
+        for one in (run for run in runs if opened and not run.ghost):
             st.markdown(f":{style(one.racer.optimizer.key).hue}[●] {one.label}")
             leaves = jax.tree_util.tree_leaves_with_path(one.trajectory.state.slots)
             lines = [f"{jax.tree_util.keystr(path, simple=True, separator='.')} = {leaf}" for path, leaf in leaves]

@@ -34,6 +34,9 @@ export default function (component) {
 )
 
 
+SENT_AT_MOST = 64  # figures that a browser keeps
+
+
 def prepare() -> None:
     """Bring the stage's script to the browser. A page calls it once, outside the fragment that holds the stage."""
     _SCRIPT(key="stage-script", data={"plotly": plotly_sources()})
@@ -54,13 +57,30 @@ def plotly_sources() -> list[str]:
 def stage(data: dict[str, Any], *, key: str, **on: Callable[[], None]) -> None:
     """Show `data`. `start`, `drag` and `drop` are called when the visitor clicks the surface, is about to drag, and
     lets go; what they are about is in `st.session_state[key]` under the same name, as `main.js` describes it."""
+    sent = st.session_state.setdefault(f"{key}-sent", set())
+    panels = [_once(panel, sent) for panel in data["panels"]]
     _STAGE(
         key=key,
-        data={**data, "plotly": plotly_sources()},
+        data={**data, "panels": panels, "plotly": plotly_sources()},
+        on_missing_change=sent.clear,
         on_start_change=on.get("start", _nothing),
         on_drag_change=on.get("drag", _nothing),
         on_drop_change=on.get("drop", _nothing),
     )
+
+
+def _once(panel: dict[str, Any], sent: set[str]) -> dict[str, Any]:
+    """A panel whose figure goes to a browser once. A surface is half of what a move of a slider would send, and it is
+    the same as before; a browser that lost it (the page was opened anew) says so, and is sent everything again."""
+    name = panel["figure"].get("id")
+    if name is None:
+        return panel
+    if name in sent:
+        return {**panel, "figure": {"id": name}}
+    if len(sent) >= SENT_AT_MOST:
+        sent.clear()
+    sent.add(name)
+    return panel
 
 
 def _nothing() -> None:

@@ -16,15 +16,16 @@
  * Streamlit calls `show` for every script run and theme change with
  *   data = { steps: T, revision, autoplay, loop, compact, height, plotly: [addresses of plotly.js, best first],
  *     panels: [{ name, kind: "plane" | "solid" | "curve", x, y: names of series, title, alt, log, click,
- *                figure: { data, layout },
+ *                figure: { data, layout, id } or, once that has been sent, { id },
  *                marks: [{ x, y, kind: "minimum" | "maximum" | "saddle" | "flat" | "start", label }] }],
  *     racers: [{ id, label, color, dash, marker, ghost, stop, state, series: { name: base64 of little-endian float32 } }],
  *     scales: { light, dark },
  *     anatomy: null | one racer's steps taken apart, as figures/dissection.py writes them,
  *     drag: null | { racer, name, label, choices: [{ name, label }], values, texts, at, steps, id,
  *                    family: null | { every, series: { name: base64 of float32, member after member } } } }
- * and gets back three triggers: `start` = { x, y }, the point of the surface that was clicked; `drag` = { name } asks for
- * the family of runs over that hyperparameter; `drop` = { name, value } is where the hand let it go.
+ * and gets back four triggers: `start` = { x, y }, the point of the surface that was clicked; `drag` = { name } asks for
+ * the family of runs over that hyperparameter; `drop` = { name, value } is where the hand let it go; `missing` says that
+ * a figure was named that never came.
  */
 
 const SPEEDS = [5, 15, 30, 60, 120, 250, 500, 1000];
@@ -41,7 +42,10 @@ const MANY_DOTS = 120; // more steps than this in view, and they are not dotted
 const CLIP_PAD = 40; // px around the plot area within which paths are kept
 const NEAR = 0.6; // px: path points closer than this to the last kept one are not drawn
 
+const FIGURES_AT_MOST = 128;
+
 const stages = new WeakMap();
+const figures = new Map(); // by their names
 let library = null; // the promise of Plotly: one load per page
 
 export default function ({ data }) {
@@ -59,9 +63,23 @@ function show({ data, parentElement, setTriggerValue }) {
     stages.set(parentElement, stage);
   }
   stage.send = setTriggerValue;
-  if (data) receive(stage, data);
+  if (data && completeFigures(data)) receive(stage, data);
+  else if (data) setTriggerValue("missing", true);
   // Streamlit also calls the cleanup of a call that a newer one overtook; only an element that left the page is gone.
   return () => setTimeout(() => parentElement.isConnected || destroy(stage));
+}
+
+/** Figures that do not change are sent once and named afterwards: puts them back. False if one was never received. */
+function completeFigures(data) {
+  for (const panel of data.panels) {
+    const { id, data: traces } = panel.figure;
+    if (id === undefined) continue;
+    if (traces) figures.set(id, panel.figure);
+    panel.figure = figures.get(id);
+    if (!panel.figure) return false;
+  }
+  while (figures.size > FIGURES_AT_MOST) figures.delete(figures.keys().next().value);
+  return true;
 }
 
 // ------------------------------------------------------------------------------------------------ birth and death
