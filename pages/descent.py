@@ -43,12 +43,14 @@ def laboratory() -> None:
         conditions_panel(desk)
     with picture:
         desk.say()
-        claim_panel(desk)
+        claim = st.container()
         look_panel(desk)
         runs = stage_panel(desk)
         table(desk, runs)
         export_panel(desk)
         memory_panel(desk, runs)
+    with claim:  # last, because it may have to run more than the race itself
+        claim_panel(desk)
     desk.publish()
 
 

@@ -6,6 +6,7 @@ the machine fails the test.
 """
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -67,8 +68,6 @@ def serving(*options: str) -> Iterator[str]:
         str(port),
         "--server.address",
         "127.0.0.1",
-        "--server.fileWatcherType",
-        "none",
         *options,
     ]
     server = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -460,3 +459,103 @@ def test_a_formula_of_ones_own_races_and_a_hostile_one_is_refused(visitor):
     assert guest.page.get_by_test_id("stAlert").count() == 0
     better = optviz.trace(optviz.surface("x^2 + y^4", 4.0), "sgd", steps=500, start=(2.0, 1.0), lr=0.1)
     guest.until(lambda state: np.allclose(state["heads"]["SGD"], better.theta[-1], atol=1e-7), "the race on it")
+
+
+def test_the_camera_survives_every_change(visitor):
+    guest = visitor().open("/descent?view=3-D&racer=adam~lr~0.05").at_the_end()
+    first = guest.until(lambda state: state["camera"] and state["space"], "the surface in space")
+    box = guest.page.locator(".oz-plot").first.bounding_box()
+    middle = (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    guest.page.mouse.move(*middle)
+    guest.page.mouse.down()
+    for part in range(1, 9):
+        guest.page.mouse.move(middle[0] + 12 * part, middle[1] - 4 * part)
+    guest.page.mouse.up()
+    turned = guest.until(lambda state: state["camera"]["eye"] != first["camera"]["eye"], "another view")
+    assert turned["space"]["Adam"] != first["space"]["Adam"]  # the path turned with the surface
+    assert guest.query.get("start") is None  # a turn is no click
+    eye = turned["camera"]["eye"]
+
+    guest.nudge("Learning rate")
+    guest.until_query(lambda query: query.get("racer") == ["adam~lr~0.063"], "the new rate in the address")
+    guest.settled()
+    state = guest.until(lambda state: state["space"]["Adam"] != turned["space"]["Adam"], "another path")
+    assert state["camera"]["eye"] == eye
+    exact = optviz.trace("rosenbrock", "adam", steps=500, lr=0.063).theta[-1]
+    np.testing.assert_allclose(state["heads"]["Adam"], exact, rtol=1e-6)
+
+    for view in ("2-D", "both"):
+        guest.page.get_by_role("radio", name=view).click()
+        guest.until_query(lambda query, view=view: query.get("view", ["2-D"]) == [view], f"the view {view}")
+        guest.settled()
+    assert guest.until(lambda state: state["camera"], "the surface in space again")["camera"]["eye"] == eye
+
+
+def test_a_click_in_space_sets_the_start(visitor):
+    guest = visitor().open("/descent?view=3-D&racer=adam~lr~0.05").at_the_end()
+    guest.until(lambda state: state["space"], "the surface in space")
+    place = guest.pixel(0.0, 2.0)  # on the near side of a hill
+    guest.page.mouse.move(place[0] - 3, place[1])
+    guest.page.wait_for_timeout(300)  # Plotly looks for what is under the pointer when it rests
+    guest.page.mouse.move(*place)
+    guest.page.wait_for_timeout(300)
+    guest.page.mouse.click(*place)
+    start = guest.until_query(lambda query: "start" in query, "the start in the address")["start"][0]
+    x, y = map(float, start.split("~"))
+    assert np.hypot(x - 0.0, y - 2.0) < 0.1  # the nearest node of the grid that is drawn there
+
+
+def numbers(text: str) -> list[float]:
+    """The numbers of a text as the stage writes them: 0.123, −4.2×10⁻³."""
+    digits = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
+    plain = re.sub(r"×10([⁰¹²³⁴⁵⁶⁷⁸⁹⁻]+)", lambda power: "e" + power[1].translate(digits), text.replace("−", "-"))
+    return [float(number) for number in re.findall(r"-?\d+\.?\d*(?:e-?\d+)?", plain)]
+
+
+def test_the_anatomy_has_the_numbers_of_the_run(visitor):
+    guest = visitor().open("/descent?anatomy=1&racer=adam~lr~0.05&steps=60")
+    run = optviz.trace("rosenbrock", "adam", steps=60, lr=0.05)
+    guest.page.get_by_role("button", name="Jump to start").click()
+    for frame in (0, 1, 2):
+        guest.until(lambda state, frame=frame: state["frame"] == frame and not state["playing"], f"step {frame}")
+        guest.page.get_by_text(f"Step {frame + 1} of Adam, taken apart").wait_for()
+        rows = guest.page.locator(".oz-formula tr").all()
+        shown = {row.locator("th").inner_text(): row.locator(".oz-filled").inner_text() for row in rows}
+        assert list(shown) == ["m", "v", "m̂", "v̂", "Δθ"]
+        for symbol, exact in (("m", run.slots["m"]), ("v", run.slots["v"]), ("Δθ", run.step)):
+            np.testing.assert_allclose(numbers(shown[symbol])[-2:], exact[frame], rtol=0.05)  # two digits at least
+        previous = run.slots["m"][frame - 1] if frame else [0.0, 0.0]
+        filled = [0.9, *previous, 1, 0.9, *run.grad[frame], *run.slots["m"][frame]]
+        np.testing.assert_allclose(numbers(shown["m"]), filled, rtol=0.05)
+        change = run.loss[frame + 1] - run.loss[frame]
+        promise = guest.page.locator(".oz-promise").inner_text()
+        assert ("brought a fall" if change <= 0 else "brought a rise") in promise
+        np.testing.assert_allclose(numbers(promise)[-1], abs(change), rtol=0.05)
+        guest.page.get_by_role("button", name="Step forward").click()
+    guest.page.get_by_role("button", name="Zoom to this step").click()
+    guest.until(lambda state: abs(state["view"]["surface"]["x"][1] - state["view"]["surface"]["x"][0]) < 1, "a zoom")
+
+
+def test_a_claim_on_its_page(visitor):
+    guest = visitor().open("/descent?claim=A3")
+    guest.page.get_by_text("Measured here:").wait_for()
+    guest.page.get_by_role("link", name="A4").click()
+    guest.until_query(lambda query: query.get("claim") == ["A4"], "the next claim")
+    guest.settled()
+    guest.page.get_by_text("Trapped in a local minimum").first.wait_for()
+    guest.page.go_back()
+    guest.until_query(lambda query: query.get("claim") == ["A3"], "the claim before")
+    guest.page.get_by_text("The stall at a saddle").first.wait_for()
+
+
+def test_a_surface_is_sent_once_and_found_again_after_a_visit_elsewhere(visitor):
+    guest = visitor().open("/descent?racer=sgd").at_the_end()
+    view = guest.probe()["view"]["surface"]
+    guest.page.get_by_role("link", name="Glossary").click()
+    guest.page.get_by_role("heading", name="Words").wait_for()
+    guest.page.get_by_role("link", name="Descent").click()
+    guest.settled()
+    assert guest.probe()["view"]["surface"] == view
+    guest.page.reload()  # a new visit, whose server has to send it again
+    guest.settled()
+    assert guest.probe()["view"]["surface"] == view

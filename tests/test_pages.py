@@ -11,12 +11,15 @@ import pytest
 from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import Widget
 
+from optviz.claims import CLAIMS
 from optviz.experiment import PINS_AT_MOST, RACERS_AT_MOST, SETTINGS, Experiment, Pick, Racer
+from optviz.glossary import WORDS, symbols
 from optviz.link import to_query
 from optviz.optimizers import OPTIMIZERS
 from optviz.schedules import SCHEDULES
 from optviz.spec import Param
 from optviz.surfaces import SURFACES
+from optviz.tuning import tuned_lr
 from optviz.ui.exports import DOWNLOADS
 from optviz.ui.frame import PAGES
 from optviz.ui.presets import RAVINE
@@ -36,11 +39,16 @@ def session() -> AppTest:
     return at
 
 
+FOLDED = ("schedule", "conditions", "more", "export", "states", "memory", "About this surface", "Formula and source")
+
+
 @pytest.fixture
 def descent(session) -> Iterator[AppTest]:
-    """The descent page as a visitor without a link finds it."""
+    """The descent page as a visitor without a link finds it, with all that can be unfolded open."""
     session.query_params.clear()
     session.switch_page(DESCENT).run()
+    for name in FOLDED:
+        session.session_state[f"descent-{name}"] = True
     if session.session_state.get("descent-exact"):
         session.toggle(key="descent-exact").set_value(False)
     session.session_state["descent-chosen"] = 0
@@ -111,7 +119,8 @@ def test_a_page_opens_and_offers_the_others(session, entry):
     assert not at.warning
     links = [link.label for link in at.get("page_link")]
     assert [other.title for other in PAGES[1:] if other.title not in links] == []
-    assert drawn(at)["racers"]
+    if entry.group != "Help":
+        assert drawn(at)["racers"]
 
 
 @pytest.mark.parametrize("entry", PAGES, ids=lambda entry: entry.title)
@@ -308,14 +317,28 @@ def test_a_diverging_run_is_named(descent):
     open_experiment(descent, Experiment(Pick("rosenbrock"), (Racer(Pick("sgd", {"lr": 1.0})),)))
     (racer,) = drawn(descent)["racers"]
     assert racer["state"] == f"diverged at step {racer['stop']}"
-    assert f":red[**{racer['state']}**]" in descent.table[0].value["State"].tolist()
+    (table,) = [element.value for element in descent.markdown if element.value.startswith("| Racer |")]
+    assert f"| :red[**{racer['state']}**] |" in table
+
+
+def test_a_surface_is_sent_once(descent):
+    """A browser that lost it says so; a server that has a new visitor has sent nothing yet."""
+    descent.session_state["descent-stage-sent"] = set()
+    descent.run()
+    assert drawn(descent)["panels"][0]["figure"]["data"]
+    descent.select_slider(key="descent-0-sgd-lr").set_value(0.01).run()
+    assert set(drawn(descent)["panels"][0]["figure"]) == {"id"}
+    descent.select_slider(key="descent-rosenbrock-b").set_value(10.0).run()
+    assert drawn(descent)["panels"][0]["figure"]["data"]
 
 
 # Nothing compiles while sliders move ---------------------------------------------------------------------------------
 
 
 def test_no_slider_and_no_toggle_compiles_anything(descent, compilations):
-    """From one end to the other, for every racer."""
+    """From one end to the other, for every racer, with everything in view that can be."""
+    looks = {"points": True, "anatomy": True, "field": "arrows", "view": "both", "curves": ("loss", "rate", "slot.m")}
+    open_experiment(descent, replace(RAVINE, **looks))
     before = compilations()
     moved = 0
     for index in range(len(RAVINE.racers)):
@@ -330,13 +353,118 @@ def test_no_slider_and_no_toggle_compiles_anything(descent, compilations):
                 assert compilations() == before, f"{slider.key} to {value}"
                 moved += 1
         for toggle in list(descent.toggle):
-            if toggle.key != "descent-exact":
+            if toggle.key not in ("descent-exact", "descent-points", "descent-anatomy"):  # another form, other pictures
                 descent.toggle(key=toggle.key).set_value(not toggle.value).run()
                 assert compilations() == before, toggle.key
     assert moved >= 40
     descent.button_group(key="descent-racers").set_value(1).run()
     descent.selectbox(key="descent-1-momentum-form").set_value("averaging").run()
     assert compilations() > before  # a choice between words does, and the counter counts
+
+
+# Claims, comparisons, words ------------------------------------------------------------------------------------------
+
+
+def says(at: AppTest) -> str:
+    return "\n".join(element.value for element in at.markdown)
+
+
+@pytest.mark.parametrize("key", CLAIMS)
+def test_a_claim_opens_with_its_experiment_and_its_number(descent, key):
+    visit(descent, {"claim": [key]})
+    assert not descent.exception
+    assert experiment(descent) == CLAIMS[key].experiment
+    assert address(descent) == {"claim": [key]}
+    measured = CLAIMS[key].measure(CLAIMS[key].experiment)
+    assert measured is not None
+    assert measured.sentence in says(descent)
+    assert ":green[" in says(descent)
+
+
+def test_a_claim_is_measured_on_the_race_as_it_stands(descent):
+    visit(descent, {"claim": ["A2"]})
+    changed = descent.select_slider(key="descent-0-sgd-lr")
+    changed.set_value(0.05).run()
+    assert address(descent)["claim"] == ["A2"]
+    measured = CLAIMS["A2"].measure(experiment(descent))
+    assert measured is not None
+    assert measured.sentence in says(descent)
+    assert measured.sentence != CLAIMS["A2"].measure(CLAIMS["A2"].experiment).sentence  # type: ignore[union-attr]
+    descent.selectbox(key="descent-surface").set_value("rosenbrock").run()
+    assert "lacks what the claim is about" in says(descent)
+    descent.button(key="descent-reset").click().run()
+    assert experiment(descent) == CLAIMS["A2"].experiment
+
+
+def test_a_claim_can_be_closed_and_leaves_its_race(descent):
+    visit(descent, {"claim": ["A6"]})
+    descent.button(key="descent-close-claim").click().run()
+    assert experiment(descent) == CLAIMS["A6"].experiment
+    assert address(descent) == to_query(CLAIMS["A6"].experiment, RAVINE)
+    assert CLAIMS["A6"].says not in says(descent)
+
+
+def test_a_claim_that_there_is_not(descent):
+    visit(descent, {"claim": ["A99"]})
+    (warning,) = descent.warning
+    assert "A99" in warning.value
+    assert experiment(descent) == RAVINE
+    assert address(descent) == {}
+
+
+def test_tuned_rates_and_the_same_rate(descent):
+    rates = descent.button_group(key="descent-rates")
+    assert rates.value == "own"
+    rates.set_value("tuned").run()
+    now = experiment(descent)
+    assert [racer.values["lr"] for racer in now.racers] == [
+        tuned_lr("rosenbrock", racer.optimizer.key) for racer in now.racers
+    ]
+    assert any("quickest on this surface" in caption.value for caption in descent.caption)
+    descent.button_group(key="descent-rates").set_value("same").run()
+    assert {racer.values["lr"] for racer in experiment(descent).racers} == {now.racers[0].values["lr"]}
+    assert any("at one rate" in caption.value for caption in descent.caption)
+    lr = descent.select_slider(key="descent-0-sgd-lr")
+    lr.set_value(lr.options and 0.5).run()
+    assert descent.button_group(key="descent-rates").value == "own"
+
+
+def test_every_symbol_leads_to_the_glossary(descent):
+    """And the glossary has it."""
+    known = symbols()
+    for slider in descent.select_slider:
+        assert "[Glossary](glossary?term=" in slider.help
+    for catalogue in (OPTIMIZERS, SCHEDULES, SURFACES):
+        for entry in catalogue.values():
+            assert {param.name for param in entry.params} <= set(known)
+    descent.query_params.clear()
+    descent.query_params["term"] = "beta1"
+    page = descent.switch_page("pages/glossary.py").run()
+    assert not page.exception
+    assert page.markdown[0].value.startswith("**Beta 1 β₁**")
+    assert all(
+        sentence.endswith(".") and word in " ".join(m.value for m in page.markdown) for word, sentence in WORDS.items()
+    )
+
+
+@pytest.mark.parametrize("term", ["nonsense", "![](https://a.io/p.png)", ""])
+def test_a_word_that_the_glossary_lacks(session, term):
+    session.query_params.clear()
+    session.query_params["term"] = term
+    page = session.switch_page("pages/glossary.py").run()
+    assert not page.exception
+    assert len(page.warning) == 1
+    assert term == "" or term not in page.warning[0].value
+
+
+def test_what_is_folded_away_is_not_made(session):
+    session.query_params.clear()
+    for name in FOLDED:
+        session.session_state[f"descent-{name}"] = False
+    at = session.switch_page(DESCENT).run()
+    assert not at.exception
+    assert not at.code
+    assert "descent-noise" not in [slider.key for slider in at.select_slider]
 
 
 # Links ---------------------------------------------------------------------------------------------------------------

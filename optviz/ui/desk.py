@@ -75,6 +75,7 @@ class Desk:
             messages = [f"There is no claim “{name[:16]}”; there are {known}.", *messages]
         self.put(experiment)
         st.session_state[self.key("messages")] = messages
+        st.session_state[self.key("address")] = None  # a link to the page that is open does not show in the address yet
 
     def say(self) -> None:
         """Show what could not be read of a link or an input, until something else is changed."""
@@ -87,7 +88,8 @@ class Desk:
     def publish(self) -> None:
         """Write the experiment into the address."""
         address = {**({PRESET: [self.preset]} if self.preset else {}), **to_query(self.experiment, self.default)}
-        if address != {name: st.query_params.get_all(name) for name in st.query_params}:
+        shown = {name: st.query_params.get_all(name) for name in st.query_params}
+        if address != shown or st.session_state.get(self.key("address")) is None:
             st.query_params.from_dict(address)
         st.session_state[self.key("address")] = address
 

@@ -319,8 +319,9 @@ def _racer_value(index: int, name: str) -> Callable[[Experiment, Any], Experimen
 def _schedule(desk: Desk, index: int, racer: Racer) -> None:
     """The schedule of one hyperparameter, lr unless the visitor chooses another."""
     names = schedulable(racer.entry)
-    key = desk.key(f"{index}-{racer.optimizer.key}-schedule")
-    with folded("Schedule", key, expanded=bool(racer.schedules)) as opened:
+    used = ", ".join(SCHEDULES[pick.key].title for _, pick in racer.schedules)
+    label = f"Schedule: {used}" if used else "Schedule"
+    with folded(label, desk.key("schedule"), expanded=bool(racer.schedules)) as opened:
         if not opened:
             return
         target_key = desk.key(f"{index}-{racer.optimizer.key}-target")
