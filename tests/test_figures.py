@@ -406,7 +406,7 @@ def test_every_curve_that_there_is(compilations):
 
 def test_a_dissection_has_the_numbers_of_the_run():
     runs = run(replace(RAVINE, anatomy=True))
-    record = dissection(RAVINE, runs[1], 1)
+    record = dissection(RAVINE, runs, 1)
     sent(record)
     step = record["lines"][-1]
     np.testing.assert_allclose(decoded(step["values"]).reshape(-1, 2), runs[1].trajectory.step, rtol=1e-6, atol=1e-12)
@@ -419,12 +419,17 @@ def test_a_dissection_has_the_numbers_of_the_run():
     alpha = record["along"]["alpha"]
     np.testing.assert_allclose(loss[:, alpha.index(0.0)], runs[1].trajectory.loss[:-1], rtol=1e-5)
     np.testing.assert_allclose(loss[:, alpha.index(1.0)], runs[1].trajectory.loss[1:], rtol=1e-5)
+    for each, promise in zip(runs, record["promises"], strict=True):
+        path = each.trajectory
+        np.testing.assert_allclose(decoded(promise["change"]), np.diff(path.loss), rtol=1e-6)
+        # Without noise and penalty the gradient is the slope, and the linear promise is what it says along the step.
+        np.testing.assert_allclose(decoded(promise["linear"]), np.sum(path.grad * path.step, 1), rtol=1e-5)
 
 
 @pytest.mark.parametrize("key", OPTIMIZERS)
 def test_every_rule_can_be_taken_apart_and_sent(key):
     chosen = Experiment(Pick("himmelblau"), (Racer(Pick(key)),), steps=10)
-    record = dissection(chosen, run(chosen)[0], 0)
+    record = dissection(chosen, run(chosen), 0)
     sent(record)
     assert any(arrow["part"] for arrow in record["arrows"])
     assert len({arrow["id"] for arrow in record["arrows"]}) == len(record["arrows"])

@@ -5,6 +5,7 @@ Arrows, formulas and numbers of all steps travel once; scrubbing picks a row in 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -27,13 +28,24 @@ INK = {
 HIDDEN = ("plain", "downhill", "moment")  # until asked for: unscaled, they may be a thousand times as long as a step
 
 
-def dissection(experiment: Experiment, run: Run, index: int) -> dict[str, Any]:
-    """The record of racer `index`."""
+def dissection(experiment: Experiment, runs: Sequence[Run], index: int) -> dict[str, Any]:
+    """The record of racer `index`, and what both models promise of the steps of all."""
+    run = runs[index]
     taken = anatomy(experiment, run)
-    along = slices(experiment.problem, run.trajectory)
+    every = [slices(experiment.problem, one.trajectory) for one in runs]
+    along = every[index]
     axes = sum(arrow.key == "axis" for arrow in taken.parts) > 1
     arrows = [_arrow(arrow, part=True, second=axes and i == 1) for i, arrow in enumerate(taken.parts)]
     arrows += [_arrow(arrow) for arrow in taken.others]
+    with np.errstate(over="ignore", invalid="ignore"):
+        promises = [
+            {
+                "linear": theme.floats(one.slope),
+                "quadratic": theme.floats(one.slope + 0.5 * one.curvature),
+                "change": theme.floats(np.diff(each.trajectory.loss)),
+            }
+            for each, one in zip(runs, every, strict=True)
+        ]
     return {
         "racer": index,
         "steps": run.trajectory.steps,
@@ -52,6 +64,7 @@ def dissection(experiment: Experiment, run: Run, index: int) -> dict[str, Any]:
             "slope": theme.floats(along.slope),
             "curvature": theme.floats(along.curvature),
         },
+        "promises": promises,
     }
 
 

@@ -407,7 +407,7 @@ def stage_panel(desk: Desk, **options: bool) -> list[Run]:
 
     live = [run for run in runs if not run.ghost]
     index = _index(desk)
-    anatomy = dissection(desk.experiment, live[index], index) if desk.experiment.anatomy and live else None
+    anatomy = dissection(desk.experiment, live, index) if desk.experiment.anatomy and live else None
     data = race(desk.experiment, runs, autoplay=True, drag=_drag(desk), anatomy=anatomy, **options)
     stage(data, key=key, start=desk.callback(clicked), drag=near, drop=desk.callback(dropped))
     return runs

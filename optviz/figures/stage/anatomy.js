@@ -12,16 +12,17 @@ function createAnatomy() {
   const keys = element("div", "oz-arrows", { role: "group", "aria-label": "Arrows" });
   const formula = element("table", "oz-formula");
   const promise = element("p", "oz-promise");
+  const promises = element("table", "oz-promises");
   const slice = element("div", "oz-slice", { role: "img", "aria-label": "The loss along the step, and two models of it" });
   const words = element("div", "oz-anatomy-words");
   const picture = element("div", "oz-anatomy-picture");
   const bar = element("div", "oz-anatomy-bar");
   bar.append(head, zoom);
   words.append(keys, formula);
-  picture.append(slice, promise);
+  picture.append(slice, promise, promises);
   box.append(bar, words, picture);
   box.hidden = true;
-  return { box, head, zoom, keys, formula, slice, promise, queue: Promise.resolve(), hidden: null, row: -1 };
+  return { box, head, zoom, keys, formula, slice, promise, promises, queue: Promise.resolve(), hidden: null, row: -1 };
 }
 
 /** New data: decode what is there, and write the rows that numbers will be put into. */
@@ -40,12 +41,14 @@ function syncAnatomy(stage) {
     lines: given.lines.map((line) => ({ ...line, ...numbers(line) })),
     leaves: given.leaves.map(numbers),
     along: Object.fromEntries(Object.entries(given.along).map(([name, v]) => [name, name === "alpha" ? v : decode(v)])),
+    promises: given.promises.map((one) => Object.fromEntries(Object.entries(one).map(([name, v]) => [name, decode(v)]))),
     ellipse: given.ellipse && { centre: decode(given.ellipse.centre), hessian: decode(given.ellipse.hessian) },
   };
   anatomy.hidden ??= new Set(given.arrows.filter((arrow) => !arrow.shown).map((arrow) => arrow.id));
   anatomy.zoom.onclick = () => zoomToStep(stage);
   writeKeys(stage);
   writeFormula(stage);
+  writePromises(stage);
 }
 
 function writeKeys(stage) {
@@ -91,6 +94,24 @@ function writeFormula({ anatomy }) {
   anatomy.formula.replaceChildren(...rows);
 }
 
+/** Promise and outcome of every racer's step, a row each. */
+function writePromises({ anatomy, racers }) {
+  const head = element("tr", "");
+  for (const word of ["this step of", "linear", "quadratic", "outcome"]) {
+    head.append(Object.assign(element("th", "", { scope: "col" }), { textContent: word }));
+  }
+  const rows = anatomy.data.promises.map((promise, i) => {
+    const row = element("tr", "");
+    const name = element("th", "", { scope: "row" });
+    name.textContent = racers[i].label;
+    name.style.borderLeft = `4px solid ${racers[i].color}`;
+    promise.cells = ["linear", "quadratic", "change"].map((key) => [key, element("td", "")]);
+    row.append(name, ...promise.cells.map(([, cell]) => cell));
+    return row;
+  });
+  anatomy.promises.replaceChildren(head, ...rows);
+}
+
 /** The step that leaves the frame on show; at the end the last one. */
 const rowOf = (stage) => Math.max(0, Math.min(Math.floor(stage.at), stage.anatomy.data.steps - 1));
 
@@ -111,6 +132,9 @@ function showAnatomy(stage) {
   }
   for (const { vector, value } of anatomy.data.arrows) {
     value.textContent = `(${readable(vector[2 * row])}, ${readable(vector[2 * row + 1])})`;
+  }
+  for (const promise of anatomy.data.promises) {
+    for (const [key, cell] of promise.cells) cell.textContent = readable(promise[key][Math.min(row, promise[key].length - 1)]);
   }
   drawSlice(stage, row, racer);
 }
