@@ -34,6 +34,7 @@ class Problem:
     values: Any
     theta0: np.ndarray
     seed: int = 0
+    quiet: bool = False  # chance has no part in it: nothing need be drawn
 
 
 def from_surface(
@@ -68,6 +69,7 @@ def from_surface(
         values={"surface": own.traced, "noise": np.float64(noise), "l2": np.float64(l2)},
         theta0=np.array(start, dtype=np.float64),
         seed=seed,
+        quiet=noise == 0,
     )
 
 

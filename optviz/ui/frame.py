@@ -11,6 +11,7 @@ import logging
 import os
 import shutil
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -103,7 +104,7 @@ def prepare_server(warm: Experiment) -> threading.Timer:
         logging.getLogger(__name__).warning("Compiled programs are not kept: %s", error)
     _offer_plotly()
     timer = threading.Timer(FIRST_PAGE, _warm_up, args=(warm,))  # not at once: the first visitor's page comes first
-    timer.daemon = True
+    timer.daemon, timer.name = True, "optviz warm-up"
     timer.start()
     gc.freeze()
     return timer
@@ -129,3 +130,4 @@ def _warm_up(experiment: Experiment) -> None:
     gc.freeze()
     over_window(experiment.surface.key, experiment.surface_values)
     run(experiment)
+    run(replace(experiment, noise=1.0))  # so that not even the first noise compiles anything while a visitor waits
