@@ -14,6 +14,7 @@ with words:
         st.page_link(page.path, label=f"**{page.title}:** {page.help}", icon=page.icon)
     worth_a_look = st.container()
 
+from optviz.claims import CLAIMS
 from optviz.experiment import run
 from optviz.link import to_query
 from optviz.optimizers import OPTIMIZERS
@@ -54,3 +55,5 @@ with worth_a_look:
     for title, experiment in WORTH_A_LOOK.items():
         link = to_query(experiment, RAVINE)
         st.page_link("pages/descent.py", label=title, icon=":material/play_circle:", query_params=link)
+    label = f"The course in {len(CLAIMS)} claims, each measured as you watch"
+    st.page_link("pages/descent.py", label=label, icon=":material/school:", query_params={"claim": next(iter(CLAIMS))})

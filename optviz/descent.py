@@ -153,25 +153,13 @@ def _arguments(problem: Problem, rule: Rule, steps: int, horizon: int, state: St
     values = {"problem": problem.values, "rule": rule.values, "horizon": np.float64(horizon)}
     carried = (problem.theta0, None, None) if state is None else (state.theta, state.slots, state.memory)
     first = 0 if state is None else state.t
-    # Drawing is a program of its own, which all rules share: random numbers take longer to compile than any rule. It is
-    # asked for even when its numbers are known, so that the store sees it used.
-    draw = program(("draws", problem.draw), lambda: jax.vmap(problem.draw, in_axes=(None, 0)))
-    draws = _silence(problem.draw) if problem.quiet else _draws(draw, problem.seed, first)
-    return values, carried, np.int64(first), np.int64(steps), draws
-
-
-@lru_cache(maxsize=8)
-def _silence(draw: Callable) -> Any:
-    """In the place of draws that count for nothing."""
-    one = jax.eval_shape(draw, jax.ShapeDtypeStruct((2,), np.uint32), jax.ShapeDtypeStruct((), np.int64))
-    return jax.tree.map(lambda leaf: np.zeros((LONGEST, *leaf.shape), leaf.dtype), one)
+    return values, carried, np.int64(first), np.int64(steps), _draws(problem.draw, problem.seed, first)
 
 
 @lru_cache(maxsize=32)
 def _draws(draw: Callable, seed: int, first: int) -> Any:
     """What chance gives to each of the steps that a program can take."""
-    key = np.array([0, seed], dtype=np.uint32)
-    return jax.tree.map(np.asarray, draw(key, np.arange(first, first + LONGEST)))
+    return draw(seed, first, LONGEST)
 
 
 def _piece(problem: Problem, rule: Rule, steps: int, horizon: int, state: State | None) -> Trajectory:

@@ -17,24 +17,26 @@ import numpy as np
 
 from optviz.surfaces import Surface
 
+BLOCK = 5000  # steps whose chance is drawn at a time
+
 
 @dataclass(frozen=True)
 class Problem:
     """A loss of a flat vector θ (n,).
 
     `loss(theta, values)` is what is reported; `objective(theta, draw, values)` is what a step descends on;
-    `draw(key, t)` is what chance gives to step t. `values` holds the arrays that may change without a compilation,
-    and `key` names everything else: two problems of equal key compile to the same program.
+    `draw(seed, first, count)` is what chance gives to `count` steps from number `first` on, in NumPy. `values` holds
+    the arrays that may change without a compilation, and `key` names everything else: two problems of equal key compile
+    to the same program.
     """
 
     key: Hashable
     loss: Callable[[jax.Array, Any], jax.Array]
     objective: Callable[[jax.Array, Any, Any], jax.Array]
-    draw: Callable[[jax.Array, jax.Array], Any]
+    draw: Callable[[int, int, int], Any]
     values: Any
     theta0: np.ndarray
     seed: int = 0
-    quiet: bool = False  # chance has no part in it: nothing need be drawn
 
 
 def from_surface(
@@ -69,10 +71,16 @@ def from_surface(
         values={"surface": own.traced, "noise": np.float64(noise), "l2": np.float64(l2)},
         theta0=np.array(start, dtype=np.float64),
         seed=seed,
-        quiet=noise == 0,
     )
 
 
-def standard_normal(key: jax.Array, t: jax.Array) -> jax.Array:
-    """Two independent standard normal numbers for step t: ξ."""
-    return jax.random.normal(jax.random.fold_in(key, t), (2,))
+def standard_normal(seed: int, first: int, count: int) -> np.ndarray:
+    """Two independent standard normal numbers ξ for each step, (count, 2).
+
+    A generator that counts makes them a block at a time, so that any piece of a run can be drawn by itself. NumPy's,
+    because random numbers take JAX longer to compile than any rule.
+    """
+    blocks = range(first // BLOCK, (first + count - 1) // BLOCK + 1)
+    rows = [np.random.Generator(np.random.Philox(key=seed | b << 64)).standard_normal((BLOCK, 2)) for b in blocks]
+    start = first - blocks[0] * BLOCK
+    return np.concatenate(rows)[start : start + count]

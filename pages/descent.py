@@ -11,10 +11,10 @@ from optviz.ui.desk import Desk
 from optviz.ui.exports import export_panel
 from optviz.ui.frame import prepare_server
 from optviz.ui.lesson import claim_panel, claims_menu
+from optviz.ui.looks import look_panel
 from optviz.ui.presets import RAVINE
 from optviz.ui.race import (
     conditions_panel,
-    look_panel,
     memory_panel,
     pins_panel,
     racers_panel,
@@ -44,10 +44,11 @@ def laboratory() -> None:
     with picture:
         desk.say()
         claim = st.container()
-        look_panel(desk)
+        with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+            look_panel(desk)
+            export_panel(desk)
         runs = stage_panel(desk)
         table(desk, runs)
-        export_panel(desk)
         memory_panel(desk, runs)
     with claim:  # last, because it may have to run more than the race itself
         claim_panel(desk)

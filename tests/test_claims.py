@@ -421,7 +421,7 @@ FALSE = {
     "A7, standing still": ("A7", broken("A7", start=(0.0, 0.0)), "stood still or diverged"),
     "A7, diverging": ("A7", broken("A7", {0: {"lr": 2.0}}, steps=2000), "or diverged"),
     "A8, beyond its range": ("A8", broken("A8", {1: {"lr": 0.06}}), "beyond Nesterov's stable range"),
-    "A9, in a short run": ("A9", broken("A9", steps=20), "in a run of this length"),
+    "A9, in a short run": ("A9", broken("A9", steps=8), "in a run of this length"),
     "A9, still on its way": ("A9", broken("A9", {0: {"lr": 1e-4}}), "have not settled"),
     "A10, in a turned valley": ("A10", broken("A10", surface={"rotation": 45.0}), "progress is not equal"),
     "A11, on a round bowl": ("A11", broken("A11", surface={"kappa": 1.0}), "does not overshoot less"),

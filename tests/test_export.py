@@ -191,20 +191,9 @@ def test_a_penalty_reruns(flavour):
 NOISY = Experiment(Pick("double_well"), (*DUO, *SCHEDULED[:2]), steps=STEPS, noise=0.3, l2=0.1, seed=3)
 
 
-@JAX_FLAVOURS
+@every_flavour
 def test_noise_reruns(flavour):
     same(NOISY, flavour)
-
-
-def test_noise_in_torch_is_another_and_the_script_says_so():
-    available("torch")
-    script = to_python(NOISY, "torch")
-    assert "these paths differ from the app's" in script
-    assert "these paths differ from the app's" not in to_python(replace(NOISY, noise=0.0), "torch")
-    paths = executed(script)
-    for one in run(NOISY):
-        assert np.isfinite(paths[one.label]).all()
-        assert np.abs(paths[one.label] - one.trajectory.theta).max() > 1e-3
 
 
 # Python: a script that stands alone -----------------------------------------------------------------------------------

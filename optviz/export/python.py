@@ -373,16 +373,10 @@ class _Script:
         )
 
     def _draws(self) -> str:
-        if self.flavour == "torch":
-            return (
-                "# Every racer meets the same noise. PyTorch cannot draw JAX's random numbers: this noise is as\n"
-                "# strong as the app's but another, so these paths differ from the app's. JAX's has the same.\n"
-                "draws = torch.randn(STEPS, 2, generator=torch.Generator().manual_seed(SEED))"
-            )
+        drawn = "np.random.Generator(np.random.Philox(key=SEED)).standard_normal((STEPS, 2))"
         return (
             "# Every racer meets the same noise, the app's own: two standard normal numbers for every step.\n"
-            "key = jax.random.PRNGKey(SEED)\n"
-            "draws = jax.vmap(lambda t: jax.random.normal(jax.random.fold_in(key, t), (2,)))(jnp.arange(STEPS))"
+            f"draws = {f'torch.from_numpy({drawn})' if self.flavour == 'torch' else drawn}"
         )
 
     # A racer: how the script calls its rule

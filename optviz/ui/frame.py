@@ -11,7 +11,6 @@ import logging
 import os
 import shutil
 import threading
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -130,4 +129,3 @@ def _warm_up(experiment: Experiment) -> None:
     gc.freeze()
     over_window(experiment.surface.key, experiment.surface_values)
     run(experiment)
-    run(replace(experiment, noise=1.0))  # so that not even the first noise compiles anything while a visitor waits

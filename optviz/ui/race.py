@@ -10,19 +10,14 @@ import jax
 import streamlit as st
 
 from optviz import doctor
-from optviz.curves import CURVES, SLOT, slots
 from optviz.descent import schedulable
 from optviz.experiment import (
-    ANATOMY,
-    FIELD,
     L2,
     NOISE,
-    POINTS,
     RACERS_AT_MOST,
     SEED,
     STEPS,
     TOLERANCE,
-    VIEW,
     Experiment,
     Pick,
     Racer,
@@ -170,7 +165,7 @@ def racers_panel(desk: Desk) -> None:
     index = _chosen(desk)
     racer = experiment.racers[index]
     if len(experiment.racers) > 1:
-        _rates(desk, index)
+        _rates(desk)
     with st.container(horizontal=True, gap="small"):
         _button(desk, "Pin", lambda old: old.pinned(index), "Keep this run as a ghost while you move sliders.")
         _button(
@@ -201,13 +196,16 @@ def racers_panel(desk: Desk) -> None:
 RATES = {  # what a comparison at such rates means
     "own": "Each racer runs at a rate of its own, set by hand: what you see may be the rates, not the rules.",
     "tuned": "Each racer runs at the rate that brought it down quickest on this surface, on average over 500 steps "
-    "from the surface's first start, among ten rates per decade.",
+    "from its first start and with its parameters as they come, among ten rates per decade.",
     "same": "All racers run at one rate. That compares what the rules do with it, not the rules at their best: it may "
     "be far too large for one and far too small for another.",
 }
 
 
-def _rates(desk: Desk, index: int) -> None:
+UNTUNED = "No rates are stored for a formula of your own: these are the ones that suit the valley."
+
+
+def _rates(desk: Desk) -> None:
     """Which rates are compared, and a note on what the comparison means."""
     key, now = desk.key("rates"), desk.experiment.rates
     if st.session_state.get(key) != now:
@@ -224,7 +222,8 @@ def _rates(desk: Desk, index: int) -> None:
         "rate; moving a racer's own slider makes them “own”.",
         on_change=desk.callback(chosen, key),
     )
-    st.caption(RATES[now])
+    own = desk.experiment.surface.key.startswith(OWN)
+    st.caption(UNTUNED if own and now == "tuned" else RATES[now])
 
 
 def _about(desk: Desk, title: str, entry: Entry, *more: str) -> None:
@@ -422,57 +421,6 @@ def _drag(desk: Desk) -> dict[str, Any] | None:
     names = schedulable(desk.experiment.racers[index].entry)
     name = st.session_state.get(desk.key("drag"), names[0])
     return dragging(desk.experiment, index, name if name in names else names[0], with_family=wanted)
-
-
-def look_panel(desk: Desk) -> None:
-    """What of the race is shown: from above, in space or both; downhill directions, stationary points, curves."""
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        _segments(desk, VIEW)
-        with folded("Show more", desk.key("more"), popover=True, icon=":material/layers:") as opened:
-            if opened:
-                _segments(desk, FIELD)
-                _switch(desk, POINTS)
-                st.markdown("Curves beside the surface")
-                _curves(desk)
-        _switch(desk, ANATOMY)
-
-
-def _switch(desk: Desk, param: Param) -> None:
-    key = desk.key(param.name)
-    control(param, getattr(desk.experiment, param.name), key, desk.callback(_look(param.name), key))
-
-
-def _look(name: str) -> Callable[[Experiment, Any], Experiment]:
-    return lambda old, value: replace(old, **{name: value})
-
-
-def _segments(desk: Desk, param: Param) -> None:
-    key, value = desk.key(param.name), getattr(desk.experiment, param.name)
-    if st.session_state.get(key) != value:
-        st.session_state[key] = value
-    change = desk.callback(lambda old, new: replace(old, **{param.name: new or value}), key)  # one is always chosen
-    st.segmented_control(param.label, param.options, key=key, help=param.help, on_change=change)
-
-
-def _curves(desk: Desk) -> None:
-    """Which curves stand beside the surface."""
-    chosen = desk.experiment.curves
-    remembered = {name for run_ in run(desk.experiment) if not run_.ghost for name in slots(run_.trajectory)}
-    names = [*CURVES, *sorted(f"{SLOT}{name}" for name in remembered)]
-    names += [name for name in chosen if name not in names]
-    for name in names:
-        key = desk.key(f"curve-{name}")
-        if st.session_state.get(key) != (name in chosen):
-            st.session_state[key] = name in chosen
-
-        def change(old: Experiment, on: bool, name: str = name) -> Experiment:
-            wanted = {*old.curves, name} if on else {*old.curves} - {name}
-            return replace(old, curves=tuple(other for other in names if other in wanted))
-
-        slot = name.removeprefix(SLOT)
-        label = f"Slot {slot}" if name.startswith(SLOT) else CURVES[name].label
-        help = f"What rules that have a slot {slot} remember." if name.startswith(SLOT) else CURVES[name].help
-        st.checkbox(label, key=key, help=help, on_change=desk.callback(change, key))
 
 
 def table(desk: Desk, runs: Sequence[Run]) -> None:

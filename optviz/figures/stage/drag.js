@@ -29,8 +29,12 @@ function syncDrag(stage) {
   if (!offer) return;
   if (offer.family) stage.family = { id: offer.id, every: offer.family.every, series: decodeAll(offer.family.series) };
   if (stage.family?.id !== offer.id) stage.family = stage.asked = null; // an answer that got lost is asked for again
-  const choices = offer.choices.map(({ name, label }) => new Option(label, name, false, name === offer.name));
-  drag.which.replaceChildren(...choices);
+  const offered = JSON.stringify([offer.choices, offer.name]);
+  if (drag.offered !== offered) {
+    drag.offered = offered;
+    const choices = offer.choices.map(({ name, label }) => new Option(label, name, false, name === offer.name));
+    drag.which.replaceChildren(...choices);
+  }
   drag.who.textContent = `Drag and watch ${stage.racers[offer.racer].label}:`;
   drag.slider.max = offer.values.length - 1;
   drag.slider.setAttribute("aria-label", `Drag ${offer.label}`);

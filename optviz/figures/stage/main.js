@@ -160,8 +160,14 @@ function receive(stage, data) {
   setSteps(stage, data.steps, first);
   syncDrag(stage);
   syncAnatomy(stage);
-  arrange(stage);
+  if (stage.shape !== shapeOf(stage)) arrange(stage);
   redraw(stage);
+}
+
+/** What the sizes of the panels depend on, besides the window. To measure a page that has just changed costs a layout. */
+function shapeOf({ racers, panels, theme, data }) {
+  const windows = [...panels.values()].map(({ spec }) => [spec.name, spec.figure?.layout?.xaxis, spec.figure?.layout?.yaxis]);
+  return JSON.stringify([windows, racers.map(({ label, state }) => [label, state]), theme.size, data.height]);
 }
 
 /** The clock when data change: a race at its end stays at the end, any other stays where it is. */

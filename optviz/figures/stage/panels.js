@@ -89,6 +89,7 @@ function arrange(stage) {
   const planes = [...stage.panels.values()].filter((panel) => panel.plane);
   const curves = [...stage.panels.values()].filter((panel) => !panel.plane);
   if (root.clientWidth === 0) return; // in a tab that is not open: the observer calls again
+  stage.shape = shapeOf(stage);
   stage.width = root.clientWidth;
   const pair = planes.length > 1 && stage.width >= WIDE; // from above and in space, side by side
   const wide = stage.width >= WIDE && planes.length === 1 && curves.length > 0;
