@@ -78,7 +78,7 @@ class Param:
         words = self.title or self.name.replace("_", " ")
         return f"{words[0].upper()}{words[1:]} {self.symbol}".strip()
 
-    @property
+    @cached_property
     def kind(self) -> str:
         """ "flag", "choice", "whole" (an integer) or "real"."""
         return {bool: "flag", str: "choice", int: "whole", float: "real"}[type(self.default)]
@@ -166,10 +166,16 @@ def _stops(param: Param) -> tuple[Value, ...]:
 
 def within(number: float, domain: str) -> bool:
     """Whether `number` lies in an interval written as in mathematics, such as "[0, 1)". NaN lies in none."""
-    low, high = (float(end) for end in domain[1:-1].split(","))
+    low, high = _ends(domain)
     above = number >= low if domain[0] == "[" else number > low
     below = number <= high if domain[-1] == "]" else number < high
     return above and below
+
+
+@lru_cache(maxsize=256)
+def _ends(domain: str) -> tuple[float, float]:
+    low, high = domain[1:-1].split(",")
+    return float(low), float(high)
 
 
 class Hyper(NamedTuple):
