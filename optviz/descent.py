@@ -193,17 +193,19 @@ def _build(problem: Problem, rule: Rule, fresh: bool) -> Callable:
             return (first + i).astype(carried[0].dtype), jax.tree.map(lambda draw: draw[i], draws)
 
         def advance(i, now):
-            carry, records = now
+            carry, (losses, records) = now
+            losses = _put(losses, problem.loss(carry[0], values["problem"]), i)
             carry, record = move(values, carry, *at(i))
-            return carry, _put(records, record, i)
+            return carry, (losses, _put(records, record, i))
 
         start = begin(values, carried[0]) if fresh else carried
         length = len(jax.tree.leaves(draws)[0])
         shapes = jax.eval_shape(lambda carry: move(values, carry, *at(0))[1], start)
         room = jax.tree.map(lambda one: jnp.zeros((length, *one.shape), one.dtype), shapes)
-        thetas, *records = jax.lax.fori_loop(0, steps, advance, (start, room))[1]
-        thetas = jnp.concatenate([carried[0][None], thetas])
-        return thetas, jax.vmap(lambda theta: problem.loss(theta, values["problem"]))(thetas), tuple(records)
+        losses = jnp.zeros(length + 1, carried[0].dtype)
+        (last, *_), (losses, (thetas, *records)) = jax.lax.fori_loop(0, steps, advance, (start, (losses, room)))
+        losses = _put(losses, problem.loss(last, values["problem"]), steps)
+        return jnp.concatenate([carried[0][None], thetas]), losses, tuple(records)
 
     return run
 
