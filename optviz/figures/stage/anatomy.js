@@ -2,7 +2,6 @@
 
 const ARROW = 9; // px: the length of an arrow's head
 const SHORT = 3; // px: an arrow shorter than this is a dot
-const SLICE = { width: 380, height: 280 }; // px
 
 function createAnatomy() {
   const box = element("section", "oz-anatomy", { "aria-label": "Anatomy of one step" });
@@ -292,7 +291,8 @@ function drawSlice(stage, row, racer) {
   ];
   const layout = {
     ...look(stage),
-    ...SLICE,
+    width: 27 * theme.size,
+    height: 20 * theme.size,
     margin: { l: theme.size * 4.6, r: 8, t: theme.size * 3.4, b: theme.size * 3.2 },
     xaxis: { ...axisLook(stage, "share of the step"), range: [alpha[0], alpha[count - 1]], tickvals: [0, 0.5, 1, 1.5, 2] },
     yaxis: { ...axisLook(stage, ""), range: [low - pad, high + pad], nticks: 5 },
