@@ -35,10 +35,6 @@ class Curve:
         return f"{self.title} {self.symbol}".strip()
 
 
-def _loss(run: Trajectory) -> np.ndarray:
-    return run.loss
-
-
 def _length(vectors: np.ndarray) -> np.ndarray:
     with np.errstate(over="ignore", invalid="ignore"):
         return np.linalg.norm(vectors, axis=1)
@@ -52,7 +48,7 @@ def _cosine(run: Trajectory) -> np.ndarray:
 
 
 CURVES = {
-    "loss": Curve("Loss", "The loss f at every step, without noise and penalty.", _loss, symbol="f"),
+    "loss": Curve("Loss", "The loss f at every step, without noise and penalty.", lambda run: run.loss, symbol="f"),
     "gradient": Curve(
         "Gradient norm",
         "Length of the gradient at θ, with this step's noise and penalty.",

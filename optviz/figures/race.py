@@ -6,7 +6,7 @@ draws above them step by step. It is JSON through and through, small enough to s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -35,8 +35,10 @@ def race(
     """Everything the stage needs to show an experiment. `compact` leaves the curves out; `drag` is what `dragging`
     made, `anatomy` what `dissection` made."""
     lowest = _lowest(experiment)
-    ghostless = [run for run in runs if not run.ghost]
-    curves = [] if compact else [spec for name in experiment.curves for spec in _curves(name, ghostless, experiment)]
+    names = [] if compact else experiment.curves
+    values = [{name: _values(name, run, experiment) for name in names} for run in runs]
+    live = [own for run, own in zip(runs, values, strict=True) if not run.ghost]
+    curves = [spec for name in names for spec in _curves(name, [own[name] for own in live], experiment)]
     planes = []
     if experiment.view != "3-D":
         planes.append(_plane(experiment, lowest))
@@ -45,7 +47,7 @@ def race(
     return {
         "steps": max([experiment.steps, *(run.trajectory.steps for run in runs if run.ghost)], default=0),
         "panels": [*planes, *curves],
-        "racers": [_racer(run, runs[:i], experiment) for i, run in enumerate(runs)],
+        "racers": [_racer(run, runs[:i], values[i]) for i, run in enumerate(runs)],
         "scales": {mode: theme.scale(mode) for mode in theme.SCALES},
         "revision": experiment.surface.key,
         "autoplay": autoplay,
@@ -103,12 +105,12 @@ def _loss_title(lowest: float | None) -> str:
     return f"Loss above the minimum, f {sign} {number(abs(lowest))}"
 
 
-def _curves(name: str, runs: Sequence[Run], experiment: Experiment) -> list[dict[str, Any]]:
+def _curves(name: str, values: Sequence[np.ndarray | None], experiment: Experiment) -> list[dict[str, Any]]:
     """The panels of a curve: one, or one for each coordinate; none if no racer has it."""
     if name == "loss":
         lowest = _lowest(experiment)
         return [_curve(name, _loss_title(lowest), CURVES[name].help, log=lowest is not None)]
-    shapes = {values.ndim for run in runs if (values := _values(name, run, experiment)) is not None}
+    shapes = {own.ndim for own in values if own is not None}
     if name.startswith(SLOT):
         title, help, log = name.removeprefix(SLOT), f"What each rule that has it remembers as {name}.", False
     else:
@@ -127,17 +129,14 @@ def _values(name: str, run: Run, experiment: Experiment) -> np.ndarray | None:
     return anatomy_of_run(experiment, run).rate if name == RATE else curve(name, run.trajectory)
 
 
-def _racer(run: Run, before: Sequence[Run], experiment: Experiment) -> dict[str, Any]:
+def _racer(run: Run, before: Sequence[Run], curves: Mapping[str, np.ndarray | None]) -> dict[str, Any]:
     """One racer's line: how it looks, and its series as float32."""
     same = [other.racer.optimizer.key for other in before].count(run.racer.optimizer.key)
     look = theme.style(run.racer.optimizer.key, same)
     path = run.trajectory
     series = {"x": path.theta[:, 0], "y": path.theta[:, 1], "loss": path.loss - (run.outcome.lowest or 0.0)}
-    for name in experiment.curves:
-        if name == "loss":
-            continue
-        values = _values(name, run, experiment)
-        if values is not None:
+    for name, values in curves.items():
+        if name != "loss" and values is not None:
             series |= (
                 {name: values} if values.ndim == 1 else {f"{name}.{axis}": values[:, i] for i, axis in enumerate("xy")}
             )
