@@ -212,7 +212,7 @@ def _quadratic(experiment: Experiment, **values: Any) -> Quadratic | None:
         def derivatives(theta, traced):
             return jax.value_and_grad(value)(theta, traced), jax.hessian(value)(theta, traced)
 
-        return jax.vmap(derivatives, in_axes=(0, None))
+        return jax.jit(jax.vmap(derivatives, in_axes=(0, None)))
 
     compiled = program(("derivatives", entry.fn, own.static), build)
     (height, slope), hessians = jax.tree.map(np.asarray, compiled(points, own.traced))

@@ -7,6 +7,7 @@ program, so that a slider never compiles anything.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -140,7 +141,7 @@ def sweep(
     room = FEW if points <= FEW else LONGEST + 1
 
     def build() -> Callable:
-        return jax.vmap(_build_lean(problem, rule, room), in_axes=(0, *[None] * 6))
+        return jax.jit(jax.vmap(_build_lean(problem, rule, room), in_axes=(0, *[None] * 6)))
 
     compiled = program((problem.key, rule.key, room, "sweep"), build)
     arguments = _arguments(problem, rule, steps, steps, None)
@@ -158,56 +159,100 @@ def _arguments(problem: Problem, rule: Rule, steps: int, horizon: int, state: St
 
 @lru_cache(maxsize=32)
 def _draws(draw: Callable, seed: int, first: int) -> Any:
-    """What chance gives to each of the steps that a program can take."""
-    return draw(seed, first, LONGEST)
+    """What chance gives to each of the steps that a program can take, where the program wants it."""
+    return jax.device_put(draw(seed, first, LONGEST))
 
 
 def _piece(problem: Problem, rule: Rule, steps: int, horizon: int, state: State | None) -> Trajectory:
     fresh = state is None
-    compiled = program((problem.key, rule.key, fresh), lambda: _build(problem, rule, fresh))
+    recorder = program((problem.key, rule.key, fresh), lambda: Recorder(problem, rule, fresh))
     arguments = _arguments(problem, rule, steps, horizon, state)
-    theta, loss, records = jax.tree.map(np.asarray, compiled(*arguments))
-    # copied, so that a short run does not hold on to the room of a long one
-    grad, step, lr, slots, memory, scheduled = jax.tree.map(lambda record: record[:steps].copy(), records)
+    theta, loss, (grad, step, lr, slots, memory, scheduled) = recorder(steps, arguments)
     last = jax.tree.map(lambda record: record[-1], (slots, memory))
     return Trajectory(
-        theta=theta[: steps + 1].copy(),
-        loss=loss[: steps + 1].copy(),
+        theta=theta,
+        loss=loss,
         grad=grad,
         step=step,
         lr=lr,
         slots=slots,
         scheduled=scheduled,
         measures={},
-        state=State(int(arguments[2]) + steps, theta[steps].copy(), *last),
+        state=State(int(arguments[2]) + steps, theta[-1].copy(), *last),
     )
 
 
-def _build(problem: Problem, rule: Rule, fresh: bool) -> Callable:
-    """The pure function that one compilation turns into a program: it has room for as many steps as there are draws,
-    and takes and records `steps` of them."""
+class Recorder:
+    """The loop, compiled, with the room that it writes its records into.
+
+    All that a step leaves is one row of numbers, and the room for the rows is lent to the program again and again:
+    fetching new memory, and one array for each thing recorded, would take longer than the run.
+    """
+
+    def __init__(self, problem: Problem, rule: Rule, fresh: bool):
+        self.run, record = _build(problem, rule, fresh)
+        leaves, self._tree = jax.tree.flatten(record)
+        self._shapes = [(leaf.shape, leaf.dtype) for leaf in leaves]
+        self.width = sum(math.prod(shape) for shape, _ in self._shapes)
+        self._compiled = jax.jit(self.run, donate_argnums=5)
+        self._rooms: list[jax.Array] = []  # those that no thread is using
+
+    def clear_cache(self) -> None:
+        """Forget the compiled program."""
+        self._compiled.clear_cache()
+
+    def __call__(self, steps: int, arguments: tuple) -> tuple:
+        """θ (T + 1, n), the loss (T + 1,), and what each of the T steps recorded."""
+        try:
+            room = self._rooms.pop()
+        except IndexError:
+            room = jnp.zeros((LONGEST + 1, self.width))
+        room = self._compiled(*arguments, room)
+        rows = np.from_dlpack(room)[: steps + 1].copy()
+        self._rooms.append(room)
+        return self.unpack(rows)
+
+    def unpack(self, rows: np.ndarray) -> tuple:
+        """Rows as the arrays that were packed into them; the last row, from which no step was taken, has θ and loss
+        only."""
+        arrays, column = [], 0
+        for shape, dtype in self._shapes:
+            wide = math.prod(shape)
+            arrays.append(rows[:, column : column + wide].reshape(-1, *shape).astype(dtype, copy=False))
+            column += wide
+        theta, loss, record = jax.tree.unflatten(self._tree, arrays)
+        return theta, loss, jax.tree.map(lambda array: array[:-1], record)
+
+
+def _build(problem: Problem, rule: Rule, fresh: bool) -> tuple[Callable, Any]:
+    """The pure function that one compilation turns into a program, and the shapes of what a row of its records holds.
+
+    It takes `steps` steps, and returns `rows` with one row for each and one for the end.
+    """
     begin, move = _mover(problem, rule)
 
-    def run(values, carried, first, steps, draws):
-        def at(i):
-            return (first + i).astype(carried[0].dtype), jax.tree.map(lambda draw: draw[i], draws)
+    def start(values, carried):
+        return begin(values, carried[0]) if fresh else carried
 
+    def step(values, carry, first, i, draws):
+        t, draw = (first + i).astype(carry[0].dtype), jax.tree.map(lambda draw: draw[i], draws)
+        after, (_, *record) = move(values, carry, t, draw)
+        return after, (carry[0], problem.loss(carry[0], values["problem"]), tuple(record))
+
+    def run(values, carried, first, steps, draws, rows):
         def advance(i, now):
-            carry, (losses, records) = now
-            losses = _put(losses, problem.loss(carry[0], values["problem"]), i)
-            carry, record = move(values, carry, *at(i))
-            return carry, (losses, _put(records, record, i))
+            carry, rows = now
+            carry, record = step(values, carry, first, i, draws)
+            return carry, _put(rows, _row(record, rows.dtype), i)
 
-        start = begin(values, carried[0]) if fresh else carried
-        length = len(jax.tree.leaves(draws)[0])
-        shapes = jax.eval_shape(lambda carry: move(values, carry, *at(0))[1], start)
-        room = jax.tree.map(lambda one: jnp.zeros((length, *one.shape), one.dtype), shapes)
-        losses = jnp.zeros(length + 1, carried[0].dtype)
-        (last, *_), (losses, (thetas, *records)) = jax.lax.fori_loop(0, steps, advance, (start, (losses, room)))
-        losses = _put(losses, problem.loss(last, values["problem"]), steps)
-        return jnp.concatenate([carried[0][None], thetas]), losses, tuple(records)
+        (last, *_), rows = jax.lax.fori_loop(0, steps, advance, (start(values, carried), rows))
+        end = _row((last, problem.loss(last, values["problem"])), rows.dtype)
+        return jax.lax.dynamic_update_slice(rows, end[None], (steps, jnp.zeros_like(steps)))
 
-    return run
+    def shapes(values, carried, first, _, draws):
+        return step(values, begin(values, carried[0]), first, 0, draws)[1]
+
+    return run, jax.eval_shape(shapes, *_arguments(problem, rule, 1, 1, None))
 
 
 def _build_lean(problem: Problem, rule: Rule, room: int) -> Callable:
@@ -239,6 +284,10 @@ def _build_lean(problem: Problem, rule: Rule, room: int) -> Callable:
 def _put(records: Any, record: Any, i: Any) -> Any:
     """The records with one more at place i. Written without `.at`, whose scatter would break up the compiled loop."""
     return jax.tree.map(lambda all_, one: jax.lax.dynamic_update_index_in_dim(all_, one, i, 0), records, record)
+
+
+def _row(record: Any, dtype: Any) -> jax.Array:
+    return jnp.concatenate([jnp.ravel(part).astype(dtype) for part in jax.tree.leaves(record)])
 
 
 def _mover(problem: Problem, rule: Rule) -> tuple[Callable, Callable]:

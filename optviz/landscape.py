@@ -72,7 +72,7 @@ def streamlines(surface: str, values: Mapping[str, Any] | None = None, seeds: in
 
             return jax.lax.scan(move, (seed, direction(seed, values)), length=POINTS)[1]
 
-        return jax.vmap(line, in_axes=(0, None))
+        return jax.jit(jax.vmap(line, in_axes=(0, None)))
 
     middle = (np.arange(seeds) + 0.5) / seeds
     places = np.stack(np.meshgrid(left + size[0] * middle, bottom + size[1] * middle), -1).reshape(-1, 2)
@@ -100,7 +100,7 @@ def _over_window(key: str, values: tuple[tuple[str, Value], ...], cells: int) ->
     left, right, bottom, top = entry.window
     alpha, beta = np.linspace(left, right, cells), np.linspace(bottom, top, cells)
     fn = _positional(key, own.static)
-    evaluate = program(("over window", fn), lambda: fn)
+    evaluate = program(("over window", fn), lambda: jax.jit(fn))
     return Slice(alpha, beta, np.asarray(evaluate(*np.meshgrid(alpha, beta), *own.traced)))
 
 
@@ -124,7 +124,7 @@ def slices(problem: Problem, run: Trajectory) -> Slices:
             slope = jax.grad(along)
             return jax.vmap(along)(ALONG), slope(0.0), jax.grad(slope)(0.0)
 
-        return jax.vmap(one, in_axes=(0, 0, None))
+        return jax.jit(jax.vmap(one, in_axes=(0, 0, None)))
 
     compiled = program(("slices", problem.key), build)
     return Slices(ALONG, *_in_blocks(compiled, problem.values, run.theta[:-1], run.step))
@@ -140,7 +140,7 @@ def hessians(problem: Problem, theta: np.ndarray) -> np.ndarray:
         def one(at, values):
             return jax.hessian(problem.objective)(at, jnp.zeros_like(at), values)
 
-        return jax.vmap(one, in_axes=(0, None))
+        return jax.jit(jax.vmap(one, in_axes=(0, None)))
 
     return _in_blocks(program(("hessians", problem.key), build), problem.values, theta)[0]
 

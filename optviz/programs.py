@@ -13,23 +13,23 @@ import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-
-import jax
+from typing import Any, TypeVar
 
 COMPILED_AT_MOST = 64
-
-_programs: OrderedDict[Hashable, Callable] = OrderedDict()
+P = TypeVar("P", bound=Callable)
+_programs: OrderedDict[Hashable, Any] = OrderedDict()
 _lock = threading.Lock()
 
 
-def program(key: Hashable, build: Callable[[], Callable]) -> Callable:
-    """The compiled form of the function that `build` gives, compiled for `key` when it is first called."""
+def program(key: Hashable, build: Callable[[], P]) -> P:
+    """The program for `key`, which `build` made when it was first asked for: a function under `jax.jit`, or what holds
+    one and like it has a `clear_cache`. It compiles when it is first called."""
+    made = None if key in _programs else build()  # not under the lock, which every visitor needs
     with _lock:
-        if key not in _programs:
-            _programs[key] = jax.jit(build())
+        wanted = _programs.get(key) or made or build()
+        _programs[key] = wanted
         _programs.move_to_end(key)
         forgotten = _programs.popitem(last=False)[1] if len(_programs) > COMPILED_AT_MOST else None
-        wanted = _programs[key]
     if forgotten is not None:
         forgotten.clear_cache()
         del forgotten

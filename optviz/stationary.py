@@ -40,7 +40,7 @@ def stationary_points(
 ) -> tuple[Stationary, ...]:
     """The stationary points of `fn(x, y, *parameters)` in the window (x from, x to, y from, y to), lowest first."""
     left, right, bottom, top = window
-    compiled = program(("stationary points", fn), lambda: _search(fn))
+    compiled = program(("stationary points", fn), lambda: jax.jit(_search(fn)))
     starts = np.stack(np.meshgrid(np.linspace(left, right, SIDE), np.linspace(bottom, top, SIDE)), -1).reshape(-1, 2)
     size, points, slopes, values, curvatures = map(np.asarray, compiled(starts, parameters))
     typical = np.median(size[np.isfinite(size)]) if np.isfinite(size).any() else 0.0

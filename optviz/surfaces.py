@@ -138,7 +138,8 @@ def _own(key: str) -> Surface:
 def _defined_start(fn: Callable, reach: float) -> Point:
     """A start at which the formula and its slope are finite, if one of nine has them: log(x) has none on the left."""
     candidates = reach * np.array([(-0.6, 0.4), *product((0.6, -0.6, 0.1), (0.4, -0.4, 0.1))])
-    both = program(("at starts", fn), lambda: jax.vmap(jax.value_and_grad(lambda point: fn(point[0], point[1]))))
+    one = jax.value_and_grad(lambda point: fn(point[0], point[1]))
+    both = program(("at starts", fn), lambda: jax.jit(jax.vmap(one)))
     value, slope = both(candidates)
     defined = np.isfinite(value) & np.isfinite(slope).all(axis=1)
     x, y = candidates[np.argmax(defined)]

@@ -30,7 +30,7 @@ import pytest
 import optviz
 import references
 from optviz import OPTIMIZERS, SCHEDULES, SURFACES, Pick
-from optviz.descent import LONGEST, Rule, Trajectory, _build, descend, rule, schedulable
+from optviz.descent import LONGEST, Recorder, Rule, Trajectory, descend, rule, schedulable
 from optviz.experiment import L2, NOISE, SEED
 from optviz.problems import Problem, from_surface
 from optviz.spec import Catalogue, Entry, Param, Source
@@ -285,23 +285,27 @@ def test_chaotic_settings_follow_the_paper_step_by_step(key, index):
     for field in listed(key, index):
         number = FIELD[field]
         states = jax.tree.map(lambda *rows, n=number: np.stack([row[n, 0] for row in rows]), *path.slots[:STEPS])
-        program, given = single_steps(quiet(field), key, index)
-        still_air = np.zeros((1, 2))
-        thetas = program(given, (path.theta[:STEPS, number, 0], states, {}), np.arange(STEPS), np.int64(1), still_air)[
-            0
-        ]
+        step, given = single_steps(quiet(field), key, index)
+        thetas = step(given, (path.theta[:STEPS, number, 0], states, {}), np.arange(STEPS))
         still = strayed[:, number] <= STILL
         decided.append(still.mean())
-        assert apart(np.asarray(thetas)[:, 1], after[:, number, 0])[still].max() <= BAR, field
+        assert apart(thetas, after[:, number, 0])[still].max() <= BAR, field
     assert min(decided) > 0.2
 
 
 def single_steps(problem: Problem, key: str, index: int) -> tuple[Callable, dict[str, Any]]:
-    """One step from each of many states at once, by the loop itself."""
+    """Where one step leads from each of many states at once, by the loop itself."""
     bound = rule(OPTIMIZERS[key], REFERENCES[key].settings[index])
     if bound.key not in _stepping:
-        run = _build(problem, bound, fresh=False)
-        _stepping[bound.key] = jax.jit(jax.vmap(run, in_axes=(None, (0, 0, None), 0, None, None)))
+        recorder = Recorder(problem, bound, fresh=False)
+        many = jax.jit(jax.vmap(recorder.run, in_axes=(None, (0, 0, None), 0, None, None, None)))
+        still_air, room = np.zeros((1, 2)), np.zeros((2, recorder.width))
+
+        def step(given, states, first):
+            rows = many(given, states, first, np.int64(1), still_air, room)
+            return np.array([recorder.unpack(np.asarray(of_one))[0][1] for of_one in rows])
+
+        _stepping[bound.key] = step
     return _stepping[bound.key], {"problem": problem.values, "rule": bound.values, "horizon": np.float64(STEPS)}
 
 
@@ -481,9 +485,11 @@ def test_maps_over_hyperparameters(key):
     packed = {"hyper": np.stack([bound.values["hyper"] for bound in rules]), "schedules": {}}
     values = {"problem": problem.values, "rule": packed, "horizon": np.float64(STEPS)}
     axes = ({"problem": None, "rule": {"hyper": 0, "schedules": None}, "horizon": None}, None, None, None, None)
-    sweep = jax.jit(jax.vmap(_build(problem, default, fresh=True), in_axes=axes))
-    still = np.zeros((STEPS, 2))
-    thetas = np.asarray(sweep(values, (problem.theta0, None, None), np.int64(0), np.int64(STEPS), still)[0])
+    recorder = Recorder(problem, default, fresh=True)
+    sweep = jax.jit(jax.vmap(recorder.run, in_axes=(*axes, None)))
+    still, room = np.zeros((STEPS, 2)), np.zeros((STEPS + 1, recorder.width))
+    rows = np.asarray(sweep(values, (problem.theta0, None, None), np.int64(0), np.int64(STEPS), still, room))
+    thetas = np.array([recorder.unpack(of_one)[0] for of_one in rows])
     assert thetas.shape == (len(rules), STEPS + 1, 2)
     assert not np.array_equal(thetas[-1], thetas[-2])  # the rates did arrive
     for theta, bound in zip(thetas, rules, strict=True):
