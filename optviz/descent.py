@@ -194,7 +194,7 @@ class Recorder:
         leaves, self._tree = jax.tree.flatten(record)
         self._shapes = [(leaf.shape, leaf.dtype) for leaf in leaves]
         self.width = sum(math.prod(shape) for shape, _ in self._shapes)
-        self._compiled = jax.jit(self.run, donate_argnums=5)
+        self._compiled: Any = jax.jit(self.run, donate_argnums=5)
         self._rooms: list[jax.Array] = []  # those that no thread is using
 
     def clear_cache(self) -> None:

@@ -24,9 +24,9 @@ _lock = threading.Lock()
 def program(key: Hashable, build: Callable[[], P]) -> P:
     """The program for `key`, which `build` made when it was first asked for: a function under `jax.jit`, or what holds
     one and like it has a `clear_cache`. It compiles when it is first called."""
-    made = None if key in _programs else build()  # not under the lock, which every visitor needs
+    made: Any = None if key in _programs else build()  # not under the lock, which every visitor needs
     with _lock:
-        wanted = _programs.get(key) or made or build()
+        wanted: Any = _programs.get(key) or made or build()
         _programs[key] = wanted
         _programs.move_to_end(key)
         forgotten = _programs.popitem(last=False)[1] if len(_programs) > COMPILED_AT_MOST else None
