@@ -150,8 +150,8 @@ function curveLayout(stage, panel) {
   const { spec, lowest } = panel;
   const base = {
     ...look(stage),
-    margin: { l: size * 4.4, r: SPRITE / 2, t: 10, b: lowest ? size * 3 : 8 },
-    xaxis: { ...axisLook(stage, lowest ? "step" : ""), showticklabels: lowest, nticks: 7 },
+    margin: { l: size * 4.4, r: SPRITE / 2, t: 10, b: lowest ? size * (stage.moments ? 4.2 : 3) : 8 },
+    xaxis: { ...axisLook(stage, lowest ? (stage.moments ? "step, and epoch below" : "step") : ""), showticklabels: lowest, nticks: 7 },
     yaxis: { ...axisLook(stage, ""), type: spec.log ? "log" : "linear", nticks: 5 },
   };
   return merge(base, withTitles(spec.figure?.layout));
@@ -164,12 +164,13 @@ function compose(stage, panel) {
     return { ...solidLayout(stage, panel), width, height };
   }
   const layout = panel.plane ? planeLayout(stage, panel) : curveLayout(stage, panel);
-  const home = panel.plane ? {} : { x: [0, Math.max(stage.steps, 1)], y: dataRange(stage, panel) };
+  const home = panel.plane ? {} : { x: [0, timeEnd(stage)], y: dataRange(stage, panel) };
   const x = (panel.plane ? panel.view.x : stage.curveX) ?? home.x;
   const y = panel.view.y ?? home.y;
   [layout.width, layout.height] = panel.size;
   if (x) layout.xaxis = { ...layout.xaxis, range: x, autorange: false };
   if (y) layout.yaxis = { ...layout.yaxis, range: y, autorange: false };
+  if (panel.lowest) Object.assign(layout.xaxis, timeTicks(stage, x, panel.size[0]));
   if (!panel.plane && panel.spec.log) Object.assign(layout.yaxis, logTicks(y));
   return layout;
 }
@@ -281,9 +282,9 @@ function config(stage, panel) {
   const reset = { name: "reset", title: "Reset view", icon: home, click: () => resetView(stage, panel) };
   return {
     displaylogo: false,
-    displayModeBar: panel.plane,
+    displayModeBar: panel.plane && panel.spec.kind !== "picture",
     modeBarButtons: [[...(panel.solid ? space : flat), reset]],
-    scrollZoom: panel.plane,
+    scrollZoom: panel.plane && panel.spec.kind !== "picture",
     doubleClick: false, // Plotly would go back to the ranges of its first picture; ours goes to those of the data
     showTips: false,
   };
@@ -311,6 +312,7 @@ function mountOverlay(panel) {
   const layers = panel.graph.querySelectorAll(".main-svg");
   const hover = layers[layers.length - 1];
   if (hover.previousSibling !== panel.sprites) hover.before(panel.ink, panel.notes, panel.sprites);
+  if (panel.spec.ground && layers[0].previousSibling !== panel.ground) layers[0].before(panel.ground);
 }
 
 function listen(stage, panel) {

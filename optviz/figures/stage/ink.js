@@ -36,9 +36,11 @@ function paintPanel(stage, panel) {
     panel.seen = seen;
     panel.stale = false;
     panel.inked = Infinity;
+    panel.times = (frame) => timeOf(stage, frame);
     panel.traces = visible(stage).map((racer) => buildTrace(racer, panel, geo));
     fitOverlay(panel);
   }
+  if (panel.spec.ground) paintGround(stage, panel);
   if (stage.at !== panel.inked) paintInk(stage, panel);
   paintNotes(stage, panel);
   placeSprites(stage, panel);
@@ -79,6 +81,7 @@ function paintInk(stage, panel) {
     for (const trace of traces) {
       if (!plane) strokeLine(ctx, trace, 0, trace.n - 1, { width: 2, alpha: trace.racer.ghost ? 0.14 : 0.25 });
       trace.length = 0;
+      if (panel.spec.band) paintBand(ctx, panel, trace);
     }
   }
   for (const trace of traces) {
@@ -201,7 +204,7 @@ function placeSprites(stage, panel) {
 }
 
 function placeCursor(stage, { geo, cursor }) {
-  const x = toPixel(geo)[0](stage.at);
+  const x = toPixel(geo)[0](timeOf(stage, stage.at));
   shift(cursor, x - 1, 0, x >= 0 && x <= geo.width);
 }
 

@@ -15,15 +15,20 @@
  *
  * Streamlit calls `show` for every script run and theme change with
  *   data = { steps: T, revision, autoplay, loop, compact, height, plotly: [addresses of plotly.js, best first],
- *     panels: [{ name, kind: "plane" | "solid" | "curve", x, y: names of series, title, alt, log, click,
+ *     panels: [{ name, kind: "plane" | "solid" | "picture" | "curve", x, y: names of series, title, alt, log, click,
  *                figure: { data, layout, id } or, once that has been sent, { id },
+ *                band: null | [suffixes of a lower and an upper series], note: words beside the title,
+ *                ground: null | { kind: "picture", rows, columns, extent: [x0, x1, y0, y1], smooth, palette: { light, dark } }
+ *                             | { kind: "lines", x } with parts: [{ id, at: frame, data, or none once it has been sent }],
  *                marks: [{ x, y, kind: "minimum" | "maximum" | "saddle" | "flat" | "start", label }] }],
  *     racers: [{ id, label, color, dash, marker, ghost, stop, state, series: { name: base64 of little-endian float32 } }],
  *     scales: { light, dark },
+ *     time: null | { values: base64 of float32, the steps taken at each frame, end, epoch: steps in one },
+ *     live: null | ms after which the stage asks for more, by the trigger `tick`,
  *     anatomy: null | one racer's steps taken apart, as figures/dissection.py writes them,
  *     drag: null | { racer, name, label, choices: [{ name, label }], values, texts, at, steps, id,
  *                    family: null | { every, series: { name: base64 of float32, member after member } } } }
- * and gets back four triggers: `start` = { x, y }, the point of the surface that was clicked; `drag` = { name } asks for
+ * and gets back triggers: `start` = { x, y }, the point of the surface that was clicked; `drag` = { name } asks for
  * the family of runs over that hyperparameter; `drop` = { name, value } is where the hand let it go; `missing` says that
  * a figure was named that never came.
  */
@@ -78,6 +83,8 @@ function completeFigures(data) {
     panel.figure = figures.get(id);
     if (!panel.figure) return false;
   }
+  if (!data.panels.every(completeGrounds)) return false;
+  forgetGrounds();
   while (figures.size > FIGURES_AT_MOST) figures.delete(figures.keys().next().value);
   return true;
 }
@@ -99,7 +106,8 @@ function createStage(parent) {
     panels: new Map(),
     racers: [],
     hidden: new Set(), // ids of racers
-    steps: 0,
+    steps: 0, // the last frame; a frame is a step, unless there are moments
+    moments: null, // the steps taken at each frame
     at: 0,
     playing: false,
     speed: null, // null until the visitor chooses one
@@ -153,6 +161,7 @@ function receive(stage, data) {
   stage.theme = readTheme(stage.root);
   stage.racers = data.racers.map((racer) => readRacer(racer));
   stage.root.classList.toggle("oz-compact", Boolean(data.compact));
+  stage.moments = data.time ? decode(data.time.values) : null;
   if (revised) stage.curveX = null;
   syncPanels(stage, revised);
   syncLegend(stage);
@@ -162,6 +171,7 @@ function receive(stage, data) {
   syncAnatomy(stage);
   if (stage.shape !== shapeOf(stage)) arrange(stage);
   redraw(stage);
+  askMore(stage);
 }
 
 /** What the sizes of the panels depend on, besides the window. To measure a page that has just changed costs a layout. */
@@ -172,7 +182,7 @@ function shapeOf({ racers, panels, theme, data }) {
 
 /** The clock when data change: a race at its end stays at the end, any other stays where it is. */
 function setSteps(stage, steps, first) {
-  const atEnd = stage.at >= stage.steps;
+  const atEnd = stage.at >= stage.steps; // a run that goes on is followed, unless the visitor looks back
   const still = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
   stage.steps = steps;
   if (first && stage.data.autoplay && !still) play(stage);

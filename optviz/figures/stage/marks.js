@@ -51,7 +51,7 @@ function paintMarker(ctx, kind, x, y, radius, color, halo, alpha = 1) {
 
 /** The marks of a plane; a start that was just asked for replaces the one in the data. */
 function marksOf(stage, panel) {
-  const marks = (panel.plane && panel.spec.marks) || [];
+  const marks = panel.spec.marks ?? [];
   if (!stage.pending || stage.pending.panel !== panel) return marks;
   const start = { ...stage.pending, kind: "start", label: "start" };
   return [...marks.filter((mark) => mark.kind !== "start"), start];

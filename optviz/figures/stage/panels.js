@@ -8,6 +8,7 @@ function syncPanels(stage, revised) {
     const panel = stage.panels.get(spec.name) ?? createPanel(stage, spec);
     if (revised || panel.spec.log !== spec.log) panel.view = {};
     panel.spec = spec;
+    panel.grounded = null;
     const source = JSON.stringify(spec.figure ?? {});
     if (panel.solid && panel.source !== source) panel.land = readLand(panel);
     panel.source = source;
@@ -28,6 +29,7 @@ function createPanel(stage, spec) {
     symbols: element("span", "oz-symbols"),
     plot: element("div", "oz-plot"),
     graph: element("div", "oz-graph"),
+    ground: element("canvas", "oz-ink", { "aria-hidden": "true" }), // a picture under the points
     ink: element("canvas", "oz-ink", { "aria-hidden": "true" }),
     notes: element("canvas", "oz-ink", { "aria-hidden": "true" }), // the arrows of one step
     sprites: element("div", "oz-sprites", { "aria-hidden": "true" }),
@@ -76,7 +78,7 @@ function describePanel(stage, { spec, plane, title, symbols, plot }) {
   const clickable = plane && Boolean(spec.click);
   const kinds = Object.keys(SYMBOLS).filter((kind) => spec.marks?.some((mark) => mark.kind === kind));
   title.textContent = spec.title ?? "";
-  symbols.textContent = plane && spec.kind === "plane" ? kinds.map((kind) => SYMBOLS[kind]).join("\u2003") : "";
+  symbols.textContent = spec.note ?? (plane && spec.kind === "plane" ? kinds.map((kind) => SYMBOLS[kind]).join("\u2003") : "");
   plot.setAttribute("role", clickable ? "application" : "img");
   plot.setAttribute("aria-label", `${spec.alt ?? spec.title ?? ""}${clickable ? " Arrow keys move the start." : ""}`);
   if (clickable) plot.setAttribute("tabindex", "0");

@@ -99,7 +99,7 @@ function seriesEnd(racer, length) {
 function buildTrace(racer, panel, geo) {
   const project = projector(panel);
   const xs = panel.plane ? racer.series[panel.spec.x] : null;
-  const ys = racer.series[panel.spec.y];
+  const ys = panel.plane && !xs ? null : racer.series[panel.spec.y];
   let n = ys ? seriesEnd(racer, panel.plane ? Math.min(xs?.length ?? 0, ys.length) : ys.length) : 0;
   let diverged = racer.diverged;
   if (panel.plane) {
@@ -113,7 +113,7 @@ function buildTrace(racer, panel, geo) {
   const Y = new Float64Array(n);
   let inside = 0;
   for (let i = 0; i < n; i++) {
-    [X[i], Y[i]] = project(xs ? xs[i] : i, ys[i]);
+    [X[i], Y[i]] = project(xs ? xs[i] : panel.times(i), ys[i]);
     if (isInside(geo, X[i], Y[i], 0)) inside++;
   }
   const dots = panel.plane && inside <= MANY_DOTS;

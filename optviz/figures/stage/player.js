@@ -103,8 +103,8 @@ function showClock(stage, now) {
     stage.readAt = now;
     showValues(stage);
     showAnatomy(stage);
-    clock.textContent = `step ${frame} of ${stage.steps}`;
-    clock.style.minWidth = `${`step ${stage.steps} of ${stage.steps}`.length * 0.56}em`;
+    clock.textContent = clockText(stage, frame);
+    clock.style.minWidth = `${clockText(stage, stage.steps).length * 0.56}em`;
     scrubber.setAttribute("aria-valuetext", clock.textContent);
   }
   if (Number(scrubber.value) !== frame) scrubber.value = frame;

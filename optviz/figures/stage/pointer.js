@@ -52,7 +52,7 @@ function onClick(stage, panel, point) {
   const act = () => {
     panel.click = null;
     if (!point) return; // beside the surface in space
-    if (!panel.plane) goTo(stage, point.x);
+    if (!panel.plane) goTo(stage, frameNear(stage, point.x));
     else if (panel.spec.click) askStart(stage, panel, point, 0);
   };
   panel.click = { timer: setTimeout(act, DOUBLE_CLICK) };
