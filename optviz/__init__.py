@@ -16,13 +16,19 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from optviz.datasets import DATASETS
     from optviz.experiment import Pick, schedule, surface, trace
     from optviz.optimizers import OPTIMIZERS
     from optviz.schedules import SCHEDULES
     from optviz.surfaces import SURFACES
 
-__all__ = ["OPTIMIZERS", "SCHEDULES", "SURFACES", "Pick", "schedule", "surface", "trace"]
-_HOMES = {"OPTIMIZERS": "optimizers", "SCHEDULES": "schedules", "SURFACES": "surfaces"}
+__all__ = ["DATASETS", "OPTIMIZERS", "SCHEDULES", "SURFACES", "Pick", "schedule", "surface", "trace"]
+_HOMES = {
+    "DATASETS": "datasets",
+    "OPTIMIZERS": "optimizers",
+    "SCHEDULES": "schedules",
+    "SURFACES": "surfaces",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 LAYERS = [
     {"spec", "programs", "expression"},
     {"stationary"},
-    {"surfaces", "optimizers", "schedules"},
+    {"surfaces", "optimizers", "schedules", "datasets"},
     {"problems", "tuning"},
     {"descent"},
     {"landscape", "doctor", "curves"},
@@ -34,6 +34,7 @@ HOMES = {
     "plotly": ("optviz/figures/", "optviz/ui/frame.py"),  # frame: the fallback copy of plotly.js lies in the wheel
     "optax": ("optviz/optimizers.py",),
     "pandas": (),
+    "sklearn": (),
 }
 
 LIBRARY = sorted(ROOT.glob("optviz/**/*.py"))

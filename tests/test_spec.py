@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from optviz.datasets import DATASETS
 from optviz.experiment import SETTINGS
 from optviz.optimizers import OPTIMIZERS
 from optviz.schedules import SCHEDULES
@@ -20,7 +21,7 @@ WHOLE = Param("count", "n", 3, 1, 10, domain="[1, 100]")
 FLAG = Param("wild", "", False)
 CHOICE = Param("form", "", "round", options=("round", "square"), static=True)
 
-ENTRIES = [*SURFACES.values(), *OPTIMIZERS.values(), *SCHEDULES.values()]
+ENTRIES = [*SURFACES.values(), *OPTIMIZERS.values(), *SCHEDULES.values(), *DATASETS.values()]
 NAMED = {f"{entry.key}-{param.name}": param for entry in ENTRIES for param in entry.params} | SETTINGS
 PARAMS = [pytest.param(param, id=name) for name, param in NAMED.items()]
 # Rules share most of their parameters, and to a text only kind and domain matter.
@@ -218,7 +219,7 @@ def test_a_name_that_an_entry_does_not_have_is_refused():
         SURFACES["sphere"].hyper(kappa=1.0)
 
 
-@pytest.mark.parametrize("catalogue", [SURFACES, OPTIMIZERS, SCHEDULES], ids=lambda catalogue: catalogue.noun)
+@pytest.mark.parametrize("catalogue", [SURFACES, OPTIMIZERS, SCHEDULES, DATASETS], ids=lambda catalogue: catalogue.noun)
 def test_find_suggests_the_nearest_names(catalogue):
     for key in catalogue:
         assert catalogue.find(key) is catalogue[key]
