@@ -21,13 +21,15 @@ if TYPE_CHECKING:
     from optviz.optimizers import OPTIMIZERS
     from optviz.schedules import SCHEDULES
     from optviz.surfaces import SURFACES
+    from optviz.training import train
 
-__all__ = ["DATASETS", "OPTIMIZERS", "SCHEDULES", "SURFACES", "Pick", "schedule", "surface", "trace"]
+__all__ = ["DATASETS", "OPTIMIZERS", "SCHEDULES", "SURFACES", "Pick", "schedule", "surface", "trace", "train"]
 _HOMES = {
     "DATASETS": "datasets",
     "OPTIMIZERS": "optimizers",
     "SCHEDULES": "schedules",
     "SURFACES": "surfaces",
+    "train": "training",
 }
 
 

@@ -24,6 +24,7 @@ from optviz.schedules import Schedule
 from optviz.spec import Hyper
 
 LONGEST = 5000  # steps that one call of a program can record
+STRETCH, DRAWS_AT_MOST = 1024, 2**20  # of runs together, one call takes so many steps, on draws of so many bytes
 FEW = 256  # points of each run that a sweep for a picture keeps; a sweep that wants more gets room for all
 
 
@@ -104,6 +105,16 @@ class Trajectory(NamedTuple):
         return len(self.lr)
 
 
+class Together(NamedTuple):
+    """What is recorded of T steps of k runs at once, as NumPy arrays: numbers of every step, θ and slots at the end."""
+
+    value: np.ndarray  # (k, T): the loss that the step descended on, where it started
+    norm: np.ndarray  # (k, T): the length of its gradient, before the problem treated it
+    lr: np.ndarray  # (k, T)
+    update: np.ndarray  # (k, n): the last step
+    state: State  # every array in it has k in front
+
+
 def descend(
     problem: Problem, rule: Rule, steps: int, *, horizon: int | None = None, state: State | None = None
 ) -> Trajectory:
@@ -147,6 +158,70 @@ def sweep(
     arguments = _arguments(problem, rule, steps, steps, None)
     thetas, losses, grads = map(np.asarray, compiled(hypers, *arguments, np.int64(every)))
     return thetas[:, :points], losses[:, :points], grads[:, :points]
+
+
+def begin_together(problem: Problem, rule: Rule, thetas: np.ndarray) -> State:
+    """The state before the first step of k runs that start from thetas (k, n): a State whose arrays have k in front."""
+
+    def build() -> Callable:
+        return jax.jit(jax.vmap(_mover(problem, rule)[0], in_axes=(None, 0)))
+
+    compiled = program((problem.key, rule.key, "begin"), build)
+    values = {"problem": problem.values, "rule": rule.values, "horizon": np.float64(1)}
+    return State(0, *jax.tree.map(np.asarray, compiled(values, thetas)))
+
+
+def descend_together(
+    problem: Problem, rule: Rule, steps: int, seeds: Sequence[int], state: State, *, horizon: int
+) -> Together:
+    """Take `steps` ≥ 1 steps of k runs at once, one for each seed, on from a state that `begin_together` or this gave.
+
+    It is `descend` for problems with many parameters, and records little: what stays bounded however large θ is.
+    Cut into pieces, a run stays the same bit for bit.
+    """
+    one = jax.tree.leaves(problem.draw(seeds[0], state.t, 1))
+    room = int(np.clip(DRAWS_AT_MOST // (len(seeds) * sum(leaf.nbytes for leaf in one)), 1, STRETCH))
+    compiled = program((problem.key, rule.key, room, len(seeds), "together"), lambda: _build_together(problem, rule))
+    values = {"problem": problem.values, "rule": rule.values, "horizon": np.float64(horizon)}
+    carried, records, update, done = tuple(state[1:]), [], None, 0
+    while done < steps:
+        count = min(steps - done, room)
+        draws = [problem.draw(seed, state.t + done, count) for seed in seeds]
+        draws = jax.tree.map(lambda *each: _roomy(each, room), *draws)
+        arguments = (values, carried, np.int64(state.t + done), np.int64(count), draws)
+        carried, record, update = compiled(*arguments)
+        records.append(jax.tree.map(lambda part, count=count: np.asarray(part)[:, :count], record))
+        done += count
+    value, norm, lr = (np.concatenate(parts, axis=1) for parts in zip(*records, strict=True))
+    last = State(state.t + steps, *jax.tree.map(np.asarray, carried))
+    return Together(value, norm, lr, np.asarray(update), last)
+
+
+def _roomy(each: Sequence[np.ndarray], room: int) -> np.ndarray:
+    """The draws of all seeds, (room, k, …): filled from the front."""
+    whole = np.zeros((room, len(each), *each[0].shape[1:]), each[0].dtype)
+    for i, draws in enumerate(each):
+        whole[: len(draws), i] = draws
+    return whole
+
+
+def _build_together(problem: Problem, rule: Rule) -> Callable:
+    """k runs at once that record only numbers."""
+    _, move = _mover(problem, rule)
+
+    def run(values, carried, first, steps, draws):
+        def advance(i, now):
+            carry, records, _ = now
+            t = (first + i).astype(carried[0].dtype)
+            carry, (_, _, step, lr, *_), (value, raw) = move(
+                values, carry, t, jax.tree.map(lambda draw: draw[i], draws)
+            )
+            return carry, _put(records, (value, jnp.sqrt(jnp.sum(raw**2)), lr), i), step
+
+        room = (jnp.zeros(len(jax.tree.leaves(draws)[0]), carried[0].dtype),) * 3
+        return jax.lax.fori_loop(0, steps, advance, (carried, room, jnp.zeros_like(carried[0])))
+
+    return jax.jit(jax.vmap(run, in_axes=(None, 0, None, None, 1)))
 
 
 def _arguments(problem: Problem, rule: Rule, steps: int, horizon: int, state: State | None) -> tuple:
@@ -236,7 +311,7 @@ def _build(problem: Problem, rule: Rule, fresh: bool) -> tuple[Callable, Any]:
 
     def step(values, carry, first, i, draws):
         t, draw = (first + i).astype(carry[0].dtype), jax.tree.map(lambda draw: draw[i], draws)
-        after, (_, *record) = move(values, carry, t, draw)
+        after, (_, *record), _ = move(values, carry, t, draw)
         return after, (carry[0], problem.loss(carry[0], values["problem"]), tuple(record))
 
     def run(values, carried, first, steps, draws, rows):
@@ -268,7 +343,7 @@ def _build_lean(problem: Problem, rule: Rule, room: int) -> Callable:
 
         def advance(i, now):
             carry, thetas = now
-            carry, _ = move(values, carry, (first + i).astype(theta0.dtype), draw_at(i))
+            carry, *_ = move(values, carry, (first + i).astype(theta0.dtype), draw_at(i))
             return carry, _put(thetas, carry[0], i // every + 1)  # the last of those that share a place stays
 
         thetas = jnp.zeros((room, *theta0.shape)).at[0].set(theta0)
@@ -291,11 +366,12 @@ def _row(record: Any, dtype: Any) -> jax.Array:
 
 
 def _mover(problem: Problem, rule: Rule) -> tuple[Callable, Callable]:
-    """The first state and one move, as pure functions of the values that a program is given."""
+    """The first state and one move, as pure functions of the values that a program is given. A move gives what is
+    carried on, its record, and (the step's loss, its gradient before anything was done to it)."""
     # Only what is compiled in may be used of problem and rule here: their values are arguments.
     optimizer, static = rule.optimizer, rule.hyper.static
     schedules = {name: (entry, own.static) for name, (entry, own) in rule.schedules.items()}
-    objective = problem.objective
+    objective, treat_gradient, treat_step = problem.objective, problem.treat_gradient, problem.treat_step
 
     def begin(values, theta0):
         slots = optimizer.start(theta0, optimizer.unpack(values["rule"]["hyper"], static))
@@ -308,18 +384,22 @@ def _mover(problem: Problem, rule: Rule) -> tuple[Callable, Callable]:
         def loss(at):
             return objective(at, draw, values["problem"])
 
-        gradient_at = jax.grad(loss)
-        grad = gradient_at(theta)
+        def gradient_at(at):
+            return treat_gradient(jax.grad(loss)(at), values["problem"])
+
+        value, raw = jax.value_and_grad(loss)(theta)
+        grad = treat_gradient(raw, values["problem"])
         memory, scheduled = dict(memory), {}
         for name, (entry, own_static) in schedules.items():
             own = entry.unpack(values["rule"]["schedules"][name], own_static)
-            known = {"peak": hyper0[name], "steps": values["horizon"], "value": loss(theta)}
+            known = {"peak": hyper0[name], "steps": values["horizon"], "value": value}
             scheduled[name], memory[name] = entry.at(t, memory[name], **known, **own)
         hyper = hyper0 | scheduled
-        supplied = {"t": t + 1, "theta": theta, "value": loss(theta), "loss": loss, "gradient_at": gradient_at}
+        supplied = {"t": t + 1, "theta": theta, "value": value, "loss": loss, "gradient_at": gradient_at}
         asked = {name: supplied[name] for name in optimizer.needs}
         step, slots = optimizer.fn(grad, **slots, **hyper, **asked)
+        step = treat_step(step, values["problem"])
         carry = (theta + step, slots, memory)
-        return carry, (theta + step, grad, step, hyper["lr"], slots, memory, scheduled)
+        return carry, (theta + step, grad, step, hyper["lr"], slots, memory, scheduled), (value, raw)
 
     return begin, move

@@ -287,9 +287,7 @@ class Loss(Entry):
     slope: Callable[[np.ndarray, np.ndarray, float], np.ndarray]
 
 
-LOSSES: Catalogue[Loss] = Catalogue(
-    "loss", Loss, argument=("output", "target"), supplies=("xp", "still", "delta")
-)
+LOSSES: Catalogue[Loss] = Catalogue("loss", Loss, argument=("output", "target"), supplies=("xp", "still", "delta"))
 LEGENDRE = Source("Legendre", 1805, "Nouvelles méthodes pour la détermination des orbites des comètes")
 
 
@@ -325,7 +323,9 @@ def squared_error(output, target):
 @LOSSES.declare(
     title="Huber",
     formula=r"\tfrac12 e^2 \text{ if } |e| \le \delta \text{ else } \delta(|e| - \tfrac12\delta)",
-    source=Source("Huber", 1964, "Robust Estimation of a Location Parameter", "https://doi.org/10.1214/aoms/1177703732"),
+    source=Source(
+        "Huber", 1964, "Robust Estimation of a Location Parameter", "https://doi.org/10.1214/aoms/1177703732"
+    ),
     slope=lambda output, target, delta: np.clip(output - target, -delta, delta) / output.shape[-1],
     note="The mean over outputs, as PyTorch's HuberLoss.",
 )
@@ -404,12 +404,8 @@ class Network:
     def ravel(self, layers: Iterable[Layer]) -> np.ndarray:
         """The inverse of `unravel`, in NumPy."""
         parts = [part for layer in layers for part in layer if part is not None]
-        lead = [np.ndim(part) - len(shape) for part, shape in zip(parts, self._parts, strict=True)][0]
+        lead = np.ndim(parts[0]) - 2
         return np.concatenate([np.reshape(part, (*np.shape(part)[:lead], -1)) for part in parts], axis=-1)
-
-    @property
-    def _parts(self) -> list[tuple[int, ...]]:
-        return [shape for layer in self.shapes for shape in layer if shape is not None]
 
     def each(self, weight: float, bias: float, gain: float, shift: float) -> np.ndarray:
         """A vector like θ with one number for all weights, one for all biases and so on."""
@@ -607,43 +603,22 @@ def _unnormalized(kind: str, error: np.ndarray, done: Pass, share: Any, fixed: b
     return (error - weight * (through_mean + done.normal * through_spread)) / done.spread
 
 
-# Dropout's chance ----------------------------------------------------------------------------------------------------
+# Dropout -------------------------------------------------------------------------------------------------------------
 
 
-def keys(seed: int, first: int, count: int) -> np.ndarray:
-    """Two words of chance for each of `count` steps from number `first` on, (count, 2) uint32."""
-    steps = np.arange(first, first + count, dtype=np.uint32)[:, None]
-    words = _mixed(steps * np.uint32(2) + np.arange(2, dtype=np.uint32), np)
-    return _mixed(words ^ _mixed(np.array([seed & 0xFFFFFFFF], np.uint32) + np.uint32(0x9E3779B9), np), np)
+def training_factors(network: Network, kept: Any, rates: Any, inverted: Any, xp: Any = np) -> list[Any]:
+    """What dropout multiplies the activations of each hidden layer with in a training step, (m, width) each: a unit
+    that is kept counts 1/(1 − rate) in the inverted form and 1 in the classic, one that is dropped 0.
 
-
-def dropout_factors(network: Network, key: Any, examples: int, rates: Any, inverted: Any, xp: Any = np) -> list[Any]:
-    """What dropout multiplies the activations of each hidden layer with in one training step: (examples, width) each.
-
-    A unit is kept with probability 1 − rate; then it counts 1/(1 − rate) in the inverted form and 1 in the classic.
-    The numbers come from a hash of (seed, step, layer, example, unit), so they depend on nothing that was drawn
-    before. It is a few integer operations that XLA fuses into the loop, where a library's generator took longer to
-    compile than the network.
+    `kept` (m, units) says which units of which examples are kept, with all hidden layers side by side.
     """
-    factors, counter = [], 0
-    for number, width in enumerate(network.widths[1:-1]):
-        place = np.arange(counter, counter + examples * width, dtype=np.uint32).reshape(examples, width)
-        word = _mixed(_mixed(xp.asarray(place * np.uint32(0x9E3779B9)) ^ key[0], xp) + key[1], xp)
-        uniform = (word.astype(np.float64) + 0.5) * 2.0**-32
-        rate = rates[number]
-        factors.append((uniform >= rate) * xp.where(inverted, 1 / (1 - rate), 1.0))
-        counter += examples * width
-    return factors
+    ends = np.cumsum(network.widths[1:-1])
+    scales = xp.where(inverted, 1 / (1 - rates), 1.0)
+    widths = network.widths[1:-1]
+    return [kept[:, end - width : end] * scales[i] for i, (end, width) in enumerate(zip(ends, widths, strict=True))]
 
 
-def _mixed(word: Any, xp: Any) -> Any:
-    """A one-to-one scrambling of 32-bit words in which every bit depends on every bit (C. Wellons' lowbias32)."""
-    word = (word ^ (word >> np.uint32(16))) * np.uint32(0x7FEB352D)
-    word = (word ^ (word >> np.uint32(15))) * np.uint32(0x846CA68B)
-    return word ^ (word >> np.uint32(16))
-
-
-def measuring_factors(network: Network, rates: Sequence[float], inverted: bool) -> list[float]:
+def measuring_factors(network: Network, rates: Any, inverted: Any, xp: Any = np) -> list[Any]:
     """What the hidden activations are multiplied with when nothing is dropped: the keep probability in the classic
     form, 1 in the inverted one, whose training factors have the same expectation."""
-    return [1.0 if inverted else 1.0 - rate for rate in rates[: len(network.widths) - 2]]
+    return [xp.where(inverted, 1.0, 1.0 - rates[number]) for number in range(len(network.widths) - 2)]

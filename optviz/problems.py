@@ -1,20 +1,22 @@
 """What a run descends on.
 
-A 2-D surface and, later, a network's loss are the same thing to an optimizer: a number that depends on a flat vector θ
+A 2-D surface and a network's loss are the same thing to an optimizer: a number that depends on a flat vector θ
 and on what chance contributes to this step. Chance is drawn apart from the loss, for all steps at once, so that the
 loop itself stays free of random numbers and every racer of one seed meets the same noise.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from optviz.networks import Network, data_loss, forward, measuring_factors, penalty, training_factors
 from optviz.surfaces import Surface
 
 BLOCK = 5000  # steps whose chance is drawn at a time
@@ -27,7 +29,8 @@ class Problem:
     `loss(theta, values)` is what is reported; `objective(theta, draw, values)` is what a step descends on;
     `draw(seed, first, count)` is what chance gives to `count` steps from number `first` on, in NumPy. `values` holds
     the arrays that may change without a compilation, and `key` names everything else: two problems of equal key compile
-    to the same program.
+    to the same program. `treat_gradient(grad, values)` is what the rule gets for a gradient, and
+    `treat_step(step, values)` what θ gets for the rule's step; on a surface, both leave it as it is.
     """
 
     key: Hashable
@@ -37,6 +40,8 @@ class Problem:
     values: Any
     theta0: np.ndarray
     seed: int = 0
+    treat_gradient: Callable[[jax.Array, Any], jax.Array] = lambda grad, values: grad
+    treat_step: Callable[[jax.Array, Any], jax.Array] = lambda step, values: step
 
 
 def from_surface(
@@ -84,3 +89,154 @@ def standard_normal(seed: int, first: int, count: int) -> np.ndarray:
     rows = [np.random.Generator(np.random.Philox(key=seed | b << 64)).standard_normal((BLOCK, 2)) for b in blocks]
     start = first - blocks[0] * BLOCK
     return np.concatenate(rows)[start : start + count]
+
+
+# A network and its data ----------------------------------------------------------------------------------------------
+
+
+def from_network(
+    network: Network,
+    x: np.ndarray,
+    target: np.ndarray,
+    theta0: np.ndarray,
+    *,
+    batch_size: int = 0,
+    dropout: Sequence[float] = (),
+    inverted: bool = True,
+    input_noise: float = 0.0,
+    l1: float = 0.0,
+    l2: float = 0.0,
+    label_smoothing: float = 0.0,
+    clip: float = 0.0,
+    bias_lr: float = 1.0,
+    delta: float = 1.0,
+    seed: int = 0,
+) -> Problem:
+    """Training a network on inputs x (m, d) and targets (m, k), from theta0 (n,).
+
+    A step sees one batch of `batch_size` examples (0: all of them). Every epoch goes through all examples once, in an
+    order of its own that follows from the seed; the last batch of an epoch has what is left. `dropout` holds one rate
+    for each hidden layer. `input_noise` is the deviation of normal noise on the batch's inputs, new in every epoch.
+    `l1` and `l2` hold back the weights, not the biases. `clip` is the largest norm that a gradient may have, 0 for
+    any: a longer one is shortened to exactly that. `bias_lr` multiplies the steps of biases and shifts.
+
+    All of these are numbers that a compiled program is given; the network and the batch size are what it is compiled
+    for. `loss` is the mean over all examples without penalties, by population statistics and with nothing dropped.
+    """
+    examples, hidden = len(x), len(network.widths) - 2
+    size = batch_size if 0 < batch_size < examples else examples
+    rates = np.array(dropout or [0.0] * hidden, dtype=np.float64)
+    numbers = np.array([inverted, l1, l2, label_smoothing, clip, delta], dtype=np.float64)
+
+    def loss(theta, values):
+        inverted, *_, smoothing, _, delta = values["numbers"]
+        factors = measuring_factors(network, values["rates"], inverted, jnp)
+        output, _ = forward(network, network.unravel(theta), values["x"], factors=factors, xp=jnp)
+        return data_loss(network, output, values["target"], smoothing=smoothing, delta=delta, xp=jnp)
+
+    def objective(theta, draw, values):
+        inverted, l1, l2, smoothing, _, delta = values["numbers"]
+        layers, share = network.unravel(theta), draw["share"]
+        factors = training_factors(network, draw["kept"], values["rates"], inverted, jnp)
+        output, _ = forward(network, layers, draw["x"], factors=factors, share=share, xp=jnp)
+        mean = data_loss(network, output, draw["target"], share=share, smoothing=smoothing, delta=delta, xp=jnp)
+        return mean + penalty(layers, l1, l2, jnp)
+
+    def treat_gradient(grad, values):
+        clip = values["numbers"][4]
+        norm = jnp.sqrt(jnp.sum(grad**2))
+        return grad * jnp.where((clip > 0) & (norm > clip), clip / norm, 1.0)
+
+    def draw(seed, first, count):
+        rows, share = batches(seed, examples, size, first, count)
+        inputs = x[rows]
+        if input_noise > 0:
+            inputs = inputs + input_noise * _epoch_noise(seed, x.shape, size, first, count)
+        kept = _kept(seed, size, network.widths[1:-1], rates, first, count)
+        return {"x": inputs, "target": target[rows], "share": share, "kept": kept}
+
+    return Problem(
+        key=("network", network, size),
+        loss=loss,
+        objective=objective,
+        draw=draw,
+        values={
+            "numbers": numbers,
+            "rates": rates,
+            "stretch": network.each(1.0, bias_lr, 1.0, bias_lr),
+            "x": x,
+            "target": target,
+        },
+        theta0=theta0,
+        seed=seed,
+        treat_gradient=treat_gradient,
+        treat_step=lambda step, values: step * values["stretch"],
+    )
+
+
+def batches(seed: int, examples: int, size: int, first: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Which examples each of `count` steps from number `first` on sees, (count, size), and what each counts, 1 or 0.
+
+    Every example comes exactly once an epoch. The last batch of an epoch is filled up with examples that count 0, so
+    that all batches have one shape.
+    """
+    each = -(-examples // size)  # batches an epoch
+    rows, share = np.zeros((count, size), np.int64), np.ones((count, size))
+    steps = np.arange(first, first + count)
+    left = examples - (each - 1) * size
+    share[steps % each == each - 1, left:] = 0.0
+    per_block = _epochs_a_block(examples)
+    for block in range(first // each // per_block, (first + count - 1) // each // per_block + 1):
+        orders = _orders(seed, block, examples, size)
+        own = steps // each // per_block == block
+        rows[own] = orders[steps[own] - block * per_block * each]
+    return rows, share
+
+
+def _epochs_a_block(examples: int) -> int:
+    return max(1, 16384 // examples)  # orders are drawn for several epochs at a time: a call costs more than a number
+
+
+@lru_cache(maxsize=256)  # of 130 kB each, or one epoch of the largest data set
+def _orders(seed: int, block: int, examples: int, size: int) -> np.ndarray:
+    """The examples of each batch of a block of epochs, (batches, size)."""
+    each, epochs = -(-examples // size), _epochs_a_block(examples)
+    orders = np.zeros((epochs, each * size), np.int64)
+    orders[:, :examples] = np.arange(examples)
+    if size < examples:
+        rng = np.random.default_rng([seed, 1, block])
+        orders[:, :examples] = rng.permuted(orders[:, :examples], axis=1)
+    return orders.reshape(epochs * each, size)
+
+
+def _epoch_noise(seed: int, shape: tuple[int, int], size: int, first: int, count: int) -> np.ndarray:
+    """Standard normal numbers for the inputs of `count` steps, (count, size, d)."""
+    each = -(-shape[0] // size)
+    epochs = range(first // each, (first + count - 1) // each + 1)
+    noise = np.concatenate([_noise(seed, epoch, each, size, shape[1]) for epoch in epochs])
+    return noise[first - epochs[0] * each :][:count]
+
+
+@lru_cache(maxsize=64)
+def _noise(seed: int, epoch: int, each: int, size: int, features: int) -> np.ndarray:
+    return np.random.default_rng([seed, 2, epoch]).standard_normal((each, size, features))
+
+
+def _kept(seed: int, size: int, widths: Sequence[int], rates: np.ndarray, first: int, count: int) -> np.ndarray:
+    """Which hidden units are kept in `count` steps, (count, size, units), each with probability 1 − its layer's rate.
+
+    The numbers behind it depend on nothing but the seed, the step and the shape: a higher rate drops more of the same.
+    """
+    units = sum(widths)
+    if not rates.any():
+        return np.ones((count, size, units), bool)
+    limits = np.repeat(np.round(rates * 2.0**32), widths)
+    block = max(1, 16384 // (size * units))
+    blocks = range(first // block, (first + count - 1) // block + 1)
+    chances = np.concatenate([_chances(seed, number, block, size, units) for number in blocks])
+    return chances[first - blocks[0] * block :][:count] >= limits
+
+
+@lru_cache(maxsize=8)
+def _chances(seed: int, number: int, block: int, size: int, units: int) -> np.ndarray:
+    return np.random.default_rng([seed, 3, number]).integers(0, 2**32, (block, size, units), np.uint32)

@@ -16,11 +16,12 @@ ROOT = Path(__file__).parents[1]
 LAYERS = [
     {"spec", "programs", "expression"},
     {"stationary"},
-    {"surfaces", "optimizers", "schedules", "datasets"},
+    {"surfaces", "optimizers", "schedules", "datasets", "networks"},
     {"problems", "tuning"},
     {"descent"},
     {"landscape", "doctor", "curves"},
     {"experiment"},
+    {"training"},
     {"link", "anatomy", "claims", "glossary"},
     {"figures"},
     {"export"},
@@ -98,8 +99,8 @@ def test_every_file_is_in_a_room():
 @every_source
 def test_imports_go_strictly_downward(path):
     here = room(path)
-    if name(path) == "optviz/__init__.py":  # what a notebook sees: the experiment and the catalogues
-        assert all(level(there) <= level("experiment") for there in rooms_of(path))
+    if name(path) == "optviz/__init__.py":  # what a notebook sees: experiments and catalogues
+        assert all(level(there) <= level("training") for there in rooms_of(path))
         return
     for there in rooms_of(path):
         assert there != "optviz", "a room says which rooms it needs"

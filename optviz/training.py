@@ -1,0 +1,823 @@
+"""Training is a value: a data set, and up to four networks with their optimizers, trained on it side by side.
+
+A `Training` is to the training laboratory what an `Experiment` is to a race: hashable, checked when it is made, and
+everything a screen shows follows from it. `begin` gives the progress before the first step and `advance` takes it
+further. Both are pure, so a run may be cut into pieces of any length: weights, data order and what is measured stay
+the same. `train` is all of it in one line, for a notebook.
+
+Every configuration sees the same batches in the same order. With several seeds, each configuration is trained under
+all of them at once: seed number i of a training that has seed s draws its weights, its order of the examples and its
+dropout from s + i, on the same split of the data.
+
+What is kept is bounded, whatever the length of the run: three numbers of each step, and at most MOMENTS measured
+moments. A moment comes every so many steps; when there would be too many, every other one is forgotten and the
+distance doubles. Measuring is NumPy's work and compiles nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from functools import cached_property, lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from optviz.datasets import DATASETS, TEST, VALIDATION, Split, Table, split, standardized
+from optviz.descent import State, Trajectory, begin_together, descend_together
+from optviz.experiment import SEED, Pick, Racer
+from optviz.networks import (
+    ACTIVATIONS,
+    FORMS,
+    INITS,
+    LOSSES,
+    NORMALIZATIONS,
+    Network,
+    backward,
+    data_loss,
+    forward,
+    hidden_widths,
+    measuring_factors,
+    training_factors,
+)
+from optviz.problems import Problem, from_network
+from optviz.spec import Param
+
+CONFIGURATIONS_AT_MOST = 4
+MOMENTS = 200  # measured moments of a run that are kept
+WORK_AT_MOST = 1e12  # parameters × examples seen × seeds, over all configurations: about ten minutes of one core
+NUMBERS_AT_MOST = 4_000_000  # parameters × seeds, over all configurations; 32 MB for each slot of an optimizer
+STEPS_AT_MOST = 2_000_000  # steps × seeds × configurations: 16 MB of batch losses
+PROBE = 256  # training examples at which layers are looked at
+SNAPSHOTS = 500_000  # numbers of all kept snapshots of θ together: 4 MB
+
+
+def _choice(name: str, options: Sequence[str], default: str, help: str, title: str = "") -> Param:
+    return Param(name, "", default, options=tuple(options), static=True, help=help, title=title)
+
+
+# What a network is made of: changing one of these starts the run anew.
+ACTIVATION = _choice("activation", tuple(ACTIVATIONS), "relu", "What every hidden unit does with its sum.")
+INIT = _choice("init", tuple(INITS), "he_normal", "How the first weights are drawn.", "initialization")
+INIT_SCALE = Param(
+    "init_scale",
+    "s",
+    1.0,
+    0.01,
+    10.0,
+    log=True,
+    domain="[0, 1e6]",
+    title="initial scale",
+    help="Multiplies the initial weights; for normal and constant ones it is the deviation or value.",
+)
+NORMALIZATION = _choice("normalization", NORMALIZATIONS, "none", "Centres and scales what goes into each activation.")
+LOSS = _choice("loss", tuple(LOSSES), "cross_entropy", "What training makes small.")
+MAKE = {param.name: param for param in (ACTIVATION, INIT, INIT_SCALE, NORMALIZATION, LOSS)}
+
+# What may be changed while a run goes on.
+DROPOUT = Param("dropout", "p", 0.0, 0.0, 0.9, domain="[0, 1)", help="Share of hidden units dropped at each step.")
+DROPOUT_FORM = Param(
+    "dropout_form",
+    "",
+    "inverted",
+    options=FORMS,
+    static=True,
+    title="form of dropout",
+    help="Inverted divides by the keep probability in training; classic multiplies with it when measuring.",
+)
+INPUT_NOISE = Param(
+    "input_noise",
+    "σ",
+    0.0,
+    0.01,
+    2.0,
+    log=True,
+    domain="[0, inf)",
+    help="Deviation of the normal noise on each input in training.",
+)
+L1 = Param(
+    "l1",
+    "λ₁",
+    0.0,
+    1e-6,
+    1.0,
+    log=True,
+    domain="[0, inf)",
+    title="L1 penalty",
+    help="Adds λ₁·Σ|w| over the weights, not the biases: small weights become zero.",
+)
+L2 = Param(
+    "l2",
+    "λ₂",
+    0.0,
+    1e-6,
+    1.0,
+    log=True,
+    domain="[0, inf)",
+    title="L2 penalty",
+    help="Adds ½λ₂·Σw² over the weights, not the biases: weights stay small.",
+)
+LABEL_SMOOTHING = Param(
+    "label_smoothing",
+    "ε",
+    0.0,
+    0.0,
+    0.5,
+    domain="[0, 1]",
+    help="Moves this share of each class target to all classes alike.",
+)
+CLIP = Param(
+    "clip",
+    "c",
+    0.0,
+    0.01,
+    100.0,
+    log=True,
+    domain="[0, inf)",
+    title="gradient clipping",
+    help="A gradient longer than this is shortened to it; 0 is off. The record says at which steps it acted.",
+)
+BIAS_LR = Param(
+    "bias_lr", "", 1.0, 0.0, 10.0, domain="[0, inf)", title="bias step", help="Multiplies the steps of biases."
+)
+DELTA = Param(
+    "delta",
+    "δ",
+    1.0,
+    0.01,
+    10.0,
+    log=True,
+    domain="(0, inf)",
+    title="Huber's δ",
+    help="Errors up to δ count squared, larger ones linearly.",
+)
+TREAT = {param.name: param for param in (INPUT_NOISE, L1, L2, LABEL_SMOOTHING, CLIP, BIAS_LR, DELTA)}
+
+BATCH_SIZE = Param(
+    "batch_size",
+    "B",
+    32,
+    1,
+    512,
+    log=True,
+    domain="[0, 1000000]",
+    static=True,
+    help="Examples a step; 0 takes all of them.",
+)
+EPOCHS = Param(
+    "epochs",
+    "",
+    50,
+    1,
+    1000,
+    log=True,
+    domain="[1, 100000]",
+    help="How often the run goes through all training examples. Schedules count with it.",
+)
+SEEDS = Param("seeds", "", 1, 1, 32, domain="[1, 32]", static=True, help="How many seeds are trained at once.")
+STANDARDIZE = Param(
+    "standardize", "", True, help="Brings every column to mean 0 and deviation 1, by the training part."
+)
+SETTINGS = {param.name: param for param in (BATCH_SIZE, EPOCHS, SEED, SEEDS, STANDARDIZE, VALIDATION, TEST)}
+
+
+@dataclass(frozen=True)
+class Net:
+    """A network and what is done to it in training. `hidden` and the fields of MAKE decide what is compiled or how the
+    run starts; the others, `dropout` (one rate, or one for each hidden layer) and those of TREAT among them, are
+    numbers that may change while it runs."""
+
+    hidden: tuple[int, ...] = (16,)
+    activation: str = "relu"
+    init: str = "he_normal"
+    init_scale: float | None = None  # left out: the initialization's own
+    normalization: str = "none"
+    loss: str = "cross_entropy"
+    dropout: float | tuple[float, ...] = 0.0
+    dropout_form: str = "inverted"
+    input_noise: float = 0.0
+    l1: float = 0.0
+    l2: float = 0.0
+    label_smoothing: float = 0.0
+    clip: float = 0.0
+    bias_lr: float = 1.0
+    delta: float = 1.0
+
+    def __post_init__(self):
+        hidden = hidden_widths(self.hidden)
+        ACTIVATIONS.find(self.activation)
+        LOSSES.find(self.loss)
+        init = INITS.find(self.init)
+        scale = init.params[0].default if init.params else 1.0
+        checked: dict[str, Any] = {
+            "hidden": hidden,
+            "init_scale": INIT_SCALE.check(scale if self.init_scale is None else self.init_scale),
+            "normalization": NORMALIZATION.check(self.normalization),
+            "dropout_form": DROPOUT_FORM.check(self.dropout_form),
+            **{name: param.check(getattr(self, name)) for name, param in TREAT.items()},
+        }
+        if isinstance(self.dropout, Sequence):
+            checked["dropout"] = tuple(float(DROPOUT.check(rate)) for rate in self.dropout)
+            if len(checked["dropout"]) != len(hidden):
+                raise ValueError(f"dropout takes one rate, or one for each of the {len(hidden)} hidden layers")
+        else:
+            checked["dropout"] = float(DROPOUT.check(self.dropout))
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
+
+    @property
+    def rates(self) -> tuple[float, ...]:
+        """The dropout rate of each hidden layer."""
+        return self.dropout if isinstance(self.dropout, tuple) else (self.dropout,) * len(self.hidden)
+
+    @property
+    def made(self) -> tuple:
+        """What cannot change without starting anew."""
+        return (self.hidden, *(getattr(self, name) for name in MAKE))
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """A network and the optimizer that trains it."""
+
+    net: Net
+    racer: Racer
+
+
+@dataclass(frozen=True)
+class Training:
+    """A screen of the training laboratory. Raises ValueError, with what is allowed, on what cannot be trained.
+
+    `batch_size` 0 is the full batch. The data are split by `seed`: the shares `validation` and `test` are kept apart.
+    """
+
+    dataset: Pick
+    configurations: tuple[Configuration, ...]
+    batch_size: int = int(BATCH_SIZE.default)
+    epochs: int = int(EPOCHS.default)
+    seed: int = int(SEED.default)
+    seeds: int = int(SEEDS.default)
+    standardize: bool = True
+    validation: float = 0.2
+    test: float = 0.2
+
+    def __post_init__(self):
+        checked = {
+            "dataset": self.dataset.canonical(DATASETS.find(self.dataset.key)),
+            "configurations": tuple(self.configurations),
+            **{name: param.check(getattr(self, name)) for name, param in SETTINGS.items()},
+        }
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
+        if not 1 <= len(self.configurations) <= CONFIGURATIONS_AT_MOST:
+            raise ValueError(f"1 to {CONFIGURATIONS_AT_MOST} configurations, not {len(self.configurations)}")
+        for configuration in self.configurations:
+            net = configuration.net
+            if net.loss == "cross_entropy" and self.task == "regression":
+                raise ValueError("cross-entropy needs classes; for this data set use squared_error or huber")
+            if net.normalization == "batch" and self.size < 2:
+                raise ValueError("batch normalization needs batches of at least 2 examples")
+        self._refuse_too_large()
+
+    def _refuse_too_large(self) -> None:
+        sizes = [network.size for network in self.networks]
+        work = sum(sizes) * self.epochs * len(self.parts.train.y) * self.seeds
+        if work > WORK_AT_MOST:
+            raise ValueError(
+                f"this training is too large: parameters × examples × epochs × seeds, over all configurations, is "
+                f"{work:.1e}, and at most {WORK_AT_MOST:.0e} are allowed; take fewer of any"
+            )
+        if sum(sizes) * self.seeds > NUMBERS_AT_MOST:
+            raise ValueError(
+                f"these networks are too large together: {sum(sizes)} parameters under {self.seeds} seeds; "
+                f"parameters × seeds may be {NUMBERS_AT_MOST} at most"
+            )
+        if self.steps * self.seeds * len(self.configurations) > STEPS_AT_MOST:
+            raise ValueError(
+                f"this training is too long: {self.steps} steps under {self.seeds} seeds; steps × seeds × "
+                f"configurations may be {STEPS_AT_MOST} at most; take fewer epochs or larger batches"
+            )
+
+    @property
+    def task(self) -> str:
+        """ "classification" or "regression"."""
+        return self.parts.train.task
+
+    @property
+    def parts(self) -> Split:
+        """The data as the networks see them."""
+        return _parts(self.dataset, self.seed, self.standardize, self.validation, self.test)
+
+    @property
+    def size(self) -> int:
+        """Examples a step."""
+        examples = len(self.parts.train.y)
+        return self.batch_size if 0 < self.batch_size < examples else examples
+
+    @property
+    def steps_an_epoch(self) -> int:
+        return -(-len(self.parts.train.y) // self.size)
+
+    @property
+    def steps(self) -> int:
+        """The length of the planned run, which schedules count with."""
+        return self.epochs * self.steps_an_epoch
+
+    @cached_property
+    def networks(self) -> tuple[Network, ...]:
+        """The architecture of each configuration."""
+        table = self.parts.train
+        return tuple(
+            Network(
+                (table.x.shape[1], *one.net.hidden, max(len(table.classes), 1)),
+                one.net.activation,
+                one.net.normalization,
+                one.net.loss,
+                self.task == "classification",
+            )
+            for one in self.configurations
+        )
+
+    def problem(self, index: int) -> Problem:
+        """What configuration number `index` descends on."""
+        net, network, train = self.configurations[index].net, self.networks[index], self.parts.train
+        return from_network(
+            network,
+            train.x,
+            targets(train),
+            network.start(net.init, self.seed, net.init_scale),
+            batch_size=self.size,
+            dropout=net.rates,
+            inverted=net.dropout_form == "inverted",
+            seed=self.seed,
+            **{name: getattr(net, name) for name in TREAT},
+        )
+
+    def resets(self, other: Training) -> tuple[str, ...]:
+        """What differs from another training so that one cannot go on from the other's progress; () if nothing.
+
+        Data, seeds and batches reset, and of a network everything in MAKE; optimizers, schedules, epochs, dropout,
+        noise, penalties, smoothing, clipping do not.
+        """
+        names = [f.name for f in fields(self) if f.name not in ("configurations", "epochs")]
+        found = [name for name in names if getattr(self, name) != getattr(other, name)]
+        if len(self.configurations) != len(other.configurations):
+            return (*found, "configurations")
+        pairs = [(a.net, b.net) for a, b in zip(self.configurations, other.configurations, strict=True)]
+        made = [name for name in ("hidden", *MAKE) if any(getattr(a, name) != getattr(b, name) for a, b in pairs)]
+        return (*found, *made)
+
+
+def targets(table: Table) -> np.ndarray:
+    """What the outputs should be, (m, k): 1 for the true class and 0 for the others, or the target itself."""
+    return np.eye(len(table.classes))[table.y] if table.classes else table.y[:, None]
+
+
+@lru_cache(maxsize=8)
+def _parts(dataset: Pick, seed: int, standardize: bool, validation: float, test: float) -> Split:
+    table = DATASETS[dataset.key].table(seed=seed, **dict(dataset.values))
+    parts = split(table, validation=validation, test=test, seed=seed)
+    return standardized(parts) if standardize else parts
+
+
+# What is recorded ----------------------------------------------------------------------------------------------------
+
+BINS = {  # of the layers' histograms; what lies beyond an end is counted in the last bin there
+    "activation": np.linspace(-4.0, 4.0, 41),
+    "weight": np.linspace(-2.0, 2.0, 41),
+    "gradient": np.linspace(-10.0, 2.0, 41),  # of log₁₀ of the absolute value; zeros are in the first bin
+}
+
+
+class Failure(NamedTuple):
+    """Where numbers first became infinite or undefined."""
+
+    step: int  # the step, counted from 1, that met it
+    seed: int  # of the run in which it happened first
+    layer: int  # counted from 1, next to the inputs
+    way: str  # "forward" or "backward": on the way to the loss or of the gradient
+
+
+class Layers(NamedTuple):
+    """The layers of the first seed's network at p measured moments, (p, layers) each, and histograms (p, layers, 40).
+
+    Activations and gradients are those of PROBE training examples, with nothing dropped. `gradient` is that of the
+    weights. Of a unit that is dead the activation's slope is 0 at every one of these examples; `saturated` is the
+    share of values where the slope is below a twentieth of its largest. The output layer has neither (0). `update` is
+    the length of the last step of the layer's weights over the length of the weights.
+    """
+
+    activation_mean: np.ndarray
+    activation_deviation: np.ndarray
+    gradient_mean: np.ndarray
+    gradient_deviation: np.ndarray
+    weight_mean: np.ndarray
+    weight_deviation: np.ndarray
+    dead: np.ndarray  # how many units
+    saturated: np.ndarray
+    update: np.ndarray
+    activations: np.ndarray  # histograms with the edges in BINS
+    gradients: np.ndarray
+    weights: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class History:
+    """What is known of one configuration's run after T steps, with k seeds and p measured moments.
+
+    Losses at measured moments are means over all examples of a part, without penalties and with nothing dropped;
+    normalization uses the training part's statistics at that moment. An empty part and the accuracy of a regression
+    are NaN. `failure` is the first of any seed.
+    """
+
+    loss: np.ndarray  # (k, T) of each step's batch, as the step saw it, penalties included
+    lr: np.ndarray  # (T,) of the first seed
+    norm: np.ndarray  # (T,) of the first seed: the gradient's length, before clipping
+    clipped: np.ndarray  # (T,) of the first seed: whether clipping acted
+    moments: np.ndarray  # (p,) steps taken at the measured moments
+    train_loss: np.ndarray  # (k, p), as are the next five
+    train_accuracy: np.ndarray
+    validation_loss: np.ndarray
+    validation_accuracy: np.ndarray
+    test_loss: np.ndarray
+    test_accuracy: np.ndarray
+    layers: Layers
+    noise_scale: np.ndarray  # (p,) of the first seed
+    snapshots: np.ndarray  # (q, n) θ of the first seed at some of the moments
+    snapshot_steps: np.ndarray  # (q,)
+    distance: int  # steps from one moment to the next
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Progress:
+    """How far a training has come: for each configuration its state (arrays have the seeds in front) and history."""
+
+    training: Training
+    step: int
+    states: tuple[State, ...]
+    histories: tuple[History, ...]
+
+    @property
+    def epoch(self) -> float:
+        return self.step / self.training.steps_an_epoch
+
+    @property
+    def done(self) -> bool:
+        return self.step >= self.training.steps
+
+
+def begin(training: Training) -> Progress:
+    """The progress before the first step, measured."""
+    states, histories = [], []
+    for index, configuration in enumerate(training.configurations):
+        network, net = training.networks[index], configuration.net
+        thetas = np.stack([network.start(net.init, seed, net.init_scale) for seed in _seeds(training)])
+        state = begin_together(training.problem(index), configuration.racer.rule, thetas)
+        states.append(state)
+        empty = np.zeros((training.seeds, 0))
+        measured = _measure(training, index, state, None)
+        histories.append(
+            History(
+                loss=empty,
+                lr=empty[0],
+                norm=empty[0],
+                clipped=empty[0].astype(bool),
+                snapshots=thetas[:1],
+                snapshot_steps=np.zeros(1, np.int64),
+                distance=max(1, -(-training.steps // MOMENTS)),
+                **measured,
+            )
+        )
+    return Progress(training, 0, tuple(states), tuple(histories))
+
+
+def advance(training: Training, progress: Progress, steps: int) -> Progress:
+    """The progress after `steps` more steps of every configuration; beyond the planned epochs, too.
+
+    `training` may differ from the one before in what does not reset. An optimizer that is changed keeps the weights
+    and those of its slots that are of the same name and shape. Raises ValueError if something differs that resets.
+    """
+    reset = training.resets(progress.training)
+    if reset:
+        raise ValueError(f"a run cannot go on with another {' or '.join(reset)}: begin anew")
+    states, histories = [], []
+    for index in range(len(training.configurations)):
+        state, history = _fitted(training, progress, index), progress.histories[index]
+        goal = progress.step + steps
+        while state.t < goal:
+            moment = min(_next_moment(training, history, state.t), goal)
+            state, history = _stretch(training, index, state, history, moment)
+        states.append(state)
+        histories.append(history)
+    return Progress(training, progress.step + steps, tuple(states), tuple(histories))
+
+
+def _seeds(training: Training) -> range:
+    return range(training.seed, training.seed + training.seeds)
+
+
+def _next_moment(training: Training, history: History, step: int) -> int:
+    regular = (step // history.distance + 1) * history.distance
+    return min(regular, training.steps) if step < training.steps else regular
+
+
+def _fitted(training: Training, progress: Progress, index: int) -> State:
+    """The state, with the slots that the optimizer and the schedules of now have."""
+    state, now, before = progress.states[index], training.configurations[index], progress.training.configurations[index]
+    if now.racer == before.racer:
+        return state
+    fresh = begin_together(training.problem(index), now.racer.rule, state.theta)
+    slots = {name: _kept_slot(state.slots.get(name), start) for name, start in fresh.slots.items()}
+    same = dict(before.racer.schedules)
+    memory = {
+        name: state.memory[name]
+        if name in state.memory and same[name].key == dict(now.racer.schedules)[name].key
+        else start
+        for name, start in fresh.memory.items()
+    }
+    return state._replace(slots=slots, memory=memory)
+
+
+def _kept_slot(old: Any, fresh: Any) -> Any:
+    """The old slot if it has the structure and shapes of the fresh one."""
+
+    def form(slot):
+        return [np.shape(leaf) for leaf in _leaves(slot)], type(slot)
+
+    return old if old is not None and form(old) == form(fresh) else fresh
+
+
+def _leaves(tree: Any) -> list[Any]:
+    if isinstance(tree, Mapping):
+        return [leaf for name in sorted(tree) for leaf in _leaves(tree[name])]
+    if isinstance(tree, tuple | list):
+        return [leaf for part in tree for leaf in _leaves(part)]
+    return [] if tree is None else [tree]
+
+
+def _stretch(training: Training, index: int, state: State, history: History, goal: int) -> tuple[State, History]:
+    """Steps without a pause up to `goal`, measured there if a moment is due."""
+    problem, rule, seeds = training.problem(index), training.configurations[index].racer.rule, _seeds(training)
+    taken = goal - state.t
+    done = descend_together(problem, rule, taken, seeds, state, horizon=training.steps)
+    clip = training.configurations[index].net.clip
+    failure = history.failure
+    bad = ~(np.isfinite(done.value) & np.isfinite(done.norm))
+    if failure is None and bad.any():
+        failure = _locate(training, index, state, bad)
+    history = replace(
+        history,
+        loss=np.concatenate([history.loss, done.value], axis=1),
+        lr=np.concatenate([history.lr, done.lr[0]]),
+        norm=np.concatenate([history.norm, done.norm[0]]),
+        clipped=np.concatenate([history.clipped, (done.norm[0] > clip) & (clip > 0)]),
+        failure=failure,
+    )
+    due = goal % history.distance == 0 or goal == training.steps
+    return done.state, _with_moment(training, index, done.state, done.update[0], history) if due else history
+
+
+def _locate(training: Training, index: int, state: State, bad: np.ndarray) -> Failure:
+    """The layer in which numbers first failed: the step is taken again, up to it, and looked at from within."""
+    step = int(bad.any(axis=0).argmax())
+    row = int(bad[:, step].argmax())
+    problem, rule, network = (
+        training.problem(index),
+        training.configurations[index].racer.rule,
+        training.networks[index],
+    )
+    if step > 0:
+        state = descend_together(problem, rule, step, _seeds(training), state, horizon=training.steps).state
+    draw = {name: part[0] for name, part in problem.draw(_seeds(training)[row], state.t, 1).items()}
+    net = training.configurations[index].net
+    layers = network.unravel(state.theta[row])
+    rates = np.array(net.rates)
+    with np.errstate(all="ignore"):
+        factors = training_factors(network, draw["kept"], rates, net.dropout_form == "inverted")
+        _, passes = forward(network, layers, draw["x"], factors=factors, share=draw["share"])
+        for number, one in enumerate(passes, start=1):
+            if not np.isfinite(one.a).all():
+                return Failure(state.t + 1, _seeds(training)[row], number, "forward")
+        grads, _ = backward(network, layers, passes, draw["target"], share=draw["share"], **_terms(net))
+    for number in range(len(layers), 0, -1):
+        if not all(np.isfinite(part).all() for part in grads[number - 1] if part is not None):
+            return Failure(state.t + 1, _seeds(training)[row], number, "backward")
+    return Failure(state.t + 1, _seeds(training)[row], len(layers), "backward")  # the sum of finite parts was too large
+
+
+def _terms(net: Net) -> dict[str, Any]:
+    return {"smoothing": net.label_smoothing, "delta": net.delta, "l1": net.l1, "l2": net.l2}
+
+
+# Measuring -----------------------------------------------------------------------------------------------------------
+
+
+def _with_moment(training: Training, index: int, state: State, update: np.ndarray, history: History) -> History:
+    """The history with the present moment measured, thinned out if there are too many."""
+    measured = _measure(training, index, state, update)
+    grown = {name: _joined(getattr(history, name), part) for name, part in measured.items()}
+    moments, distance = grown["moments"], history.distance
+    keep = np.ones(len(moments), bool)
+    if len(moments) > MOMENTS:
+        distance *= 2
+        keep = (moments % distance == 0) | (moments >= training.steps)
+    grown = {name: _chosen(part, keep) for name, part in grown.items()}
+    snapshots = np.concatenate([history.snapshots, state.theta[:1]])
+    steps = np.append(history.snapshot_steps, state.t)
+    most = max(2, SNAPSHOTS // snapshots.shape[1])
+    if len(steps) > most or not keep.all():  # every other one leaves, but never the first and the last
+        stays = np.isin(steps, grown["moments"])
+        while stays.sum() > most:
+            places = np.flatnonzero(stays)
+            stays[places[1:-1:2]] = False
+        snapshots, steps = snapshots[stays], steps[stays]
+    return replace(history, **grown, snapshots=snapshots, snapshot_steps=steps, distance=distance)
+
+
+def _joined(before: Any, now: Any) -> Any:
+    """One more moment: moments are the last axis of what has seeds in front, and the first of everything else."""
+    if isinstance(before, Layers):
+        return Layers(*(np.concatenate(pair) for pair in zip(before, now, strict=True)))
+    return np.concatenate([before, now], axis=-1)
+
+
+def _chosen(part: Any, keep: np.ndarray) -> Any:
+    return Layers(*(one[keep] for one in part)) if isinstance(part, Layers) else part[..., keep]
+
+
+def _measure(training: Training, index: int, state: State, update: np.ndarray | None) -> dict[str, Any]:
+    """The fields of a History that a measured moment adds to, with p = 1."""
+    network, net = training.networks[index], training.configurations[index].net
+    with np.errstate(all="ignore"):  # a run that has diverged is measured like any other
+        rows = [_losses(network, net, theta, training.parts) for theta in state.theta]
+        numbers = np.array(rows).transpose(1, 2, 0)[..., None]  # part, (loss, accuracy), seed, moment
+        layers, scale = _inside(training, index, state.theta[0], update)
+    measured = {"moments": np.array([state.t]), "layers": layers, "noise_scale": np.array([scale])}
+    for part, (loss, accuracy) in zip(("train", "validation", "test"), numbers, strict=True):
+        measured |= {f"{part}_loss": loss, f"{part}_accuracy": accuracy}
+    return measured
+
+
+def _losses(network: Network, net: Net, theta: np.ndarray, parts: Split) -> list[tuple[float, float]]:
+    """(loss, accuracy) on each part, by the population's statistics."""
+    layers = network.unravel(theta)
+    factors = measuring_factors(network, net.rates, net.dropout_form == "inverted")
+    output, passes = forward(network, layers, parts.train.x, factors=factors)
+    statistics = [one.statistics for one in passes]
+    found = [_judged(network, net, output, parts.train)]
+    for part in parts[1:]:
+        if len(part.y):
+            output, _ = forward(network, layers, part.x, factors=factors, statistics=statistics)
+            found.append(_judged(network, net, output, part))
+        else:
+            found.append((math.nan, math.nan))
+    return found
+
+
+def _judged(network: Network, net: Net, output: np.ndarray, part: Table) -> tuple[float, float]:
+    loss = float(data_loss(network, output, targets(part), smoothing=0.0, delta=net.delta))
+    if not part.classes:
+        return loss, math.nan
+    right = np.isfinite(output).all(axis=-1) & (output.argmax(axis=-1) == part.y)
+    return loss, float(right.mean())
+
+
+def predict(training: Training, index: int, theta: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """The outputs (m, k) of configuration `index` at parameters θ (n,) for inputs x (m, d), which are scaled as the
+    training's own are. Softmax makes them probabilities in a classification with cross-entropy."""
+    network, net = training.networks[index], training.configurations[index].net
+    factors = measuring_factors(network, net.rates, net.dropout_form == "inverted")
+    layers = network.unravel(theta)
+    with np.errstate(all="ignore"):
+        statistics = None
+        if net.normalization == "batch":
+            _, passes = forward(network, layers, training.parts.train.x, factors=factors)
+            statistics = [one.statistics for one in passes]
+        return forward(network, layers, x, factors=factors, statistics=statistics)[0]
+
+
+def _inside(training: Training, index: int, theta: np.ndarray, update: np.ndarray | None) -> tuple[Layers, float]:
+    """The layers of one network at the probe's examples, and the gradient noise scale."""
+    network, net, train = training.networks[index], training.configurations[index].net, training.parts.train
+    layers, table = network.unravel(theta), train.take(np.arange(min(PROBE, len(train.y))))
+    factors = measuring_factors(network, net.rates, net.dropout_form == "inverted")
+    _, passes = forward(network, layers, table.x, factors=factors)
+    grads, _ = backward(network, layers, passes, targets(table), **_terms(net))
+    steps = network.unravel(np.full_like(theta, np.nan) if update is None else update)
+    act = ACTIVATIONS[network.activation]
+    rows = []
+    for number, (layer, one, grad, step) in enumerate(zip(layers, passes, grads, steps, strict=True)):
+        slope = np.abs(act.slope(one.z)) if number < len(layers) - 1 else np.ones_like(one.z)
+        rows.append(
+            (
+                one.a.mean(),
+                one.a.std(),
+                grad.weight.mean(),
+                grad.weight.std(),
+                layer.weight.mean(),
+                layer.weight.std(),
+                (slope == 0).all(axis=0).sum(),
+                (slope < 0.05 * act.steepest).mean(),
+                np.linalg.norm(step.weight) / np.linalg.norm(layer.weight),
+                _counts(one.a, BINS["activation"]),
+                _counts(np.log10(np.abs(grad.weight)), BINS["gradient"]),
+                _counts(layer.weight, BINS["weight"]),
+            )
+        )
+    return Layers(*(np.array(column)[None] for column in zip(*rows, strict=True))), math.nan
+
+
+def _counts(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """How many values lie in each bin; those beyond an end in the last bin there, and undefined ones nowhere."""
+    known = values[~np.isnan(values)]
+    return np.histogram(np.clip(known, edges[0], edges[-1]), edges)[0]
+
+
+# From Python ---------------------------------------------------------------------------------------------------------
+
+
+def train(
+    dataset: str | Pick,
+    optimizer: str,
+    *,
+    hidden: Sequence[int] = (16,),
+    activation: str = "relu",
+    init: str = "he_normal",
+    dropout: float | Sequence[float] = 0.0,
+    batch_size: int = int(BATCH_SIZE.default),
+    epochs: int = int(EPOCHS.default),
+    seed: int = 0,
+    schedules: Mapping[str, Pick | str] | None = None,
+    standardize: bool = True,
+    validation: float = 0.2,
+    test: float = 0.2,
+    **more: Any,
+) -> Trajectory:
+    """Train one network on one data set: `train("digits", "sgd", hidden=(64, 32), batch_size=32, epochs=10, lr=0.05)`.
+
+    `more` are the optimizer's hyperparameters, and the other fields of `Net` (normalization, loss, l2, clip, …). A
+    regression's loss is the squared error unless it is given.
+
+    Returns a Trajectory of NumPy float64 arrays that records less than that of a surface. `loss` (T,) is that of each
+    step's batch, where the step started, and `lr` (T,) its learning rate; `theta` (q, n) are some snapshots, the first
+    and the last among them; `grad` and `step` are empty and slots are those at the end only. `measures` holds, for
+    p ≤ 200 measured moments, `step`, `epoch`, and loss and accuracy of train, validation and test, (p,) each,
+    `snapshot_step` (q,), and `norm` (T,), the length of each gradient. Raises ValueError, with what is allowed, on an
+    unknown name or a value outside its domain; a run that diverges is returned with its infinities.
+    """
+    pick = dataset if isinstance(dataset, Pick) else Pick(dataset)
+    own = {f.name for f in fields(Net)}
+    treated = {name: more.pop(name) for name in list(more) if name in own}
+    if "loss" not in treated and DATASETS.find(pick.key).task == "regression":
+        treated["loss"] = "squared_error"
+    given = {name: Pick(one) if isinstance(one, str) else one for name, one in (schedules or {}).items()}
+    net = Net(hidden=tuple(hidden), activation=activation, init=init, dropout=_hashable(dropout), **treated)
+    training = Training(
+        pick,
+        (Configuration(net, Racer(Pick(optimizer, more), given)),),
+        batch_size=batch_size,
+        epochs=epochs,
+        seed=seed,
+        standardize=standardize,
+        validation=validation,
+        test=test,
+    )
+    run = advance(training, begin(training), training.steps)
+    history, state = run.histories[0], run.states[0]
+    parts = [f"{part}_{what}" for part in ("train", "validation", "test") for what in ("loss", "accuracy")]
+    one = _first_seed(state)
+    return Trajectory(
+        theta=history.snapshots,
+        loss=history.loss[0],
+        grad=np.zeros((0, len(one.theta))),
+        step=np.zeros((0, len(one.theta))),
+        lr=history.lr,
+        slots=one.slots,
+        scheduled={},
+        measures={
+            "step": history.moments,
+            "epoch": history.moments / training.steps_an_epoch,
+            **{name: getattr(history, name)[0] for name in parts},
+            "snapshot_step": history.snapshot_steps,
+            "norm": history.norm,
+        },
+        state=one,
+    )
+
+
+def _hashable(dropout: float | Sequence[float]) -> float | tuple[float, ...]:
+    return tuple(dropout) if isinstance(dropout, Sequence) else dropout
+
+
+def _first_seed(state: State) -> State:
+    def first(tree: Any) -> Any:
+        if isinstance(tree, Mapping):
+            return {name: first(part) for name, part in tree.items()}
+        if isinstance(tree, tuple):
+            parts = [first(part) for part in tree]
+            return type(tree)(*parts) if hasattr(tree, "_fields") else tuple(parts)
+        return tree[0]
+
+    return State(state.t, first(state.theta), first(state.slots), first(state.memory))
