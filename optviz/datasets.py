@@ -6,8 +6,9 @@ licence) and ignore the generator. A parameter such as the noise changes where t
 drawn, so that points wander while its slider moves.
 
 A table passes through here on its way to training, and nothing of that is silent: `split` makes the parts for
-learning, choosing and judging; `standardized` brings columns to one scale, by what the training part alone knows;
-`augmented` adds pictures that are shifted and turned a little.
+learning, choosing and judging; `augmented` adds pictures that are shifted and turned a little; `standardized` brings
+columns to one scale, by what the training part alone knows. A visitor's own file becomes a table by `read_csv`, which
+takes numbers and names from it, runs nothing, and says in a sentence what it cannot use.
 
     m      number of examples (rows)            k    number of classes
     d      number of features (columns)         c    a class, 0…k−1
@@ -18,6 +19,8 @@ learning, choosing and judging; `standardized` brings columns to one scale, by w
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -235,6 +238,107 @@ def ripple(rng, *, samples, noise, waves):
     x = rng.uniform(-1, 1, (samples, 2))
     r = np.hypot(x[:, 0], x[:, 1])
     return Table(x, np.exp(-(r**2)) * cos(2 * pi * waves * r) + noise * rng.standard_normal(samples), PLANE)
+
+
+# Real data -----------------------------------------------------------------------------------------------------------
+
+DATA = Path(__file__).with_name("data")
+UCI = "CC BY 4.0 (UCI Machine Learning Repository)"
+
+
+@lru_cache(maxsize=8)
+def _stored(key: str) -> Table:
+    """The table in a file of ours. It is one for all who ask, so nobody may write into it."""
+    with np.load(DATA / f"{key}.npz") as file:
+        features, classes = (tuple(str(name) for name in file[part]) for part in ("features", "classes"))
+        x, y = file["x"].astype(np.float64), file["y"].astype(np.int64 if classes else np.float64)
+    x.setflags(write=False)
+    y.setflags(write=False)
+    return Table(x, y, features, classes)
+
+
+@dataset(
+    title="Handwritten digits",
+    task="classification",
+    image=(8, 8),
+    formula=r"x \in \{0, \dots, 16\}^{8 \times 8},\qquad y \in \{0, \dots, 9\}",
+    source=Source(
+        "Alpaydin & Kaynak", 1998, "Optical Recognition of Handwritten Digits", "https://doi.org/10.24432/C50P49"
+    ),
+    licence=UCI,
+    note="The 1,797 pictures of UCI's test set. A pixel counts the black ones in a block of 4 × 4, so it is 0 to 16.",
+)
+def digits(rng):
+    """Pictures of 8 × 8 pixels by 13 writers: real, and still learnt in seconds."""
+    return _stored("digits")
+
+
+@dataset(
+    title="Breast cancer",
+    task="classification",
+    formula=r"x \in \mathbb{R}^{30},\qquad y \in \{\text{malignant}, \text{benign}\}",
+    source=Source(
+        "Wolberg, Mangasarian, Street & Street",
+        1993,
+        "Breast Cancer Wisconsin (Diagnostic)",
+        "https://doi.org/10.24432/C5DW2B",
+    ),
+    licence=UCI,
+    note="Mean, standard error and worst value of ten properties of the cell nuclei in one picture.",
+)
+def breast_cancer(rng):
+    """Thirty measurements on scales from 0.001 to 1,000: without standardization, large columns drown the others."""
+    return _stored("breast_cancer")
+
+
+@dataset(
+    title="Wine",
+    task="classification",
+    formula=r"x \in \mathbb{R}^{13},\qquad y \in \{1, 2, 3\}",
+    source=Source("Aeberhard & Forina", 1992, "Wine", "https://doi.org/10.24432/C5PC7J"),
+    licence=UCI,
+    note="A chemical analysis of wines from one region of Italy and three cultivars.",
+)
+def wine(rng):
+    """Few examples and clear classes: what is left to see is the scale of the columns, and overfitting."""
+    return _stored("wine")
+
+
+@dataset(
+    title="Iris",
+    task="classification",
+    formula=r"x \in \mathbb{R}^{4},\qquad y \in \{\text{setosa}, \text{versicolor}, \text{virginica}\}",
+    source=Source(
+        "Fisher",
+        1936,
+        "The use of multiple measurements in taxonomic problems",
+        "https://doi.org/10.1111/j.1469-1809.1936.tb02137.x",
+    ),
+    licence=UCI,
+    note="As printed by Fisher: UCI's file has two values that differ.",
+)
+def iris(rng):
+    """The classic: one species stands apart, the other two overlap a little."""
+    return _stored("iris")
+
+
+@dataset(
+    title="Diabetes",
+    task="regression",
+    formula=r"x \in \mathbb{R}^{10},\qquad y \in \{25, \dots, 346\}",
+    source=Source(
+        "Efron, Hastie, Johnstone & Tibshirani",
+        2004,
+        "Least Angle Regression",
+        "https://doi.org/10.1214/009053604000000067",
+    ),
+    licence="none stated by its authors; distributed with scikit-learn (BSD 3-Clause)",
+    note="In the units of the original, not scaled as in the paper. The target measures how far the disease has come "
+    "after a year.",
+)
+def diabetes(rng):
+    """Much noise and little structure: a straight line is hard to beat, and a large network overfits at once."""
+    return _stored("diabetes")
 
 
 # On the way to training ----------------------------------------------------------------------------------------------
