@@ -399,6 +399,73 @@ def _counts(size: int, shares: tuple[float, float]) -> tuple[int, int]:
     return validation, test
 
 
+SHIFT = Param(
+    "shift", "", 1.0, 0.0, 4.0, domain="[0, 8]", help="Pixels that a copy is moved by at most, up, down and sideways."
+)
+ANGLE = Param("angle", "", 10.0, 0.0, 45.0, domain="[0, 180]", help="Degrees that a copy is turned by at most.")
+COPIES = Param("copies", "", 1, 0, 10, domain="[0, 10]", help="Altered copies that are added for every picture.")
+VALUES_AT_MOST = 2_000_000  # in an augmented table: 16 MB
+
+
+def augmented(
+    table: Table,
+    image: tuple[int, int] | None,
+    *,
+    shift: float = 1.0,
+    angle: float = 10.0,
+    copies: int = 1,
+    seed: int = 0,
+) -> Table:
+    """The table and, below it, `copies` altered copies of each picture, (m·(1 + copies), d), with the labels kept.
+
+    Every copy is turned by an angle from ±`angle` degrees and moved by ±`shift` pixels both ways, uniformly and by
+    itself. This is for the training part, before `standardized`: what moves in from outside the picture is 0.
+
+    Raises ValueError if the rows are no pictures of this size, or if the result would be too large.
+    """
+    most, turn, times = float(SHIFT.check(shift)), float(ANGLE.check(angle)), int(COPIES.check(copies))
+    rows, width = table.x.shape
+    if image is None or image[0] * image[1] != width:
+        size = "a data set without pictures" if image is None else f"pictures of {image[0]} × {image[1]} pixels"
+        raise ValueError(f"only pictures can be shifted and turned; this is {size} and has {width} columns")
+    if times and rows * (1 + times) * width > VALUES_AT_MOST:
+        fits = max(VALUES_AT_MOST // (rows * width) - 1, 0)
+        raise ValueError(f"copies may be at most {fits} for {rows} pictures of {width} pixels, not {times}")
+    draw, pictures = _generator(seed, "augmented"), table.x.reshape(rows, *image)
+    x = [table.x]
+    for _ in range(times):
+        down, right, degrees = draw.uniform(-1, 1, (3, rows)) * np.array([most, most, turn])[:, None]
+        x.append(warped(pictures, down=down, right=right, angle=degrees).reshape(rows, width))
+    return table._replace(x=np.concatenate(x), y=np.tile(table.y, 1 + times))
+
+
+def warped(pictures: np.ndarray, *, down: np.ndarray, right: np.ndarray, angle: np.ndarray) -> np.ndarray:
+    """Pictures (n, rows, columns), each turned about its middle and then moved; `down`, `right`, `angle` are (n,).
+
+    Angles are degrees counter-clockwise, movements are pixels. Between pixels it interpolates bilinearly, and outside
+    of a picture everything is 0.
+    """
+    count, rows, columns = pictures.shape
+    middle = np.array([rows - 1, columns - 1]) / 2
+    i, j = np.indices((rows, columns))
+    # Each pixel of the result asks where it came from: back along the movement, then back along the turn.
+    v, u = i - middle[0] - down[:, None, None], j - middle[1] - right[:, None, None]
+    c, s = cos(angle * pi / 180)[:, None, None], sin(angle * pi / 180)[:, None, None]
+    from_i, from_j = middle[0] + s * u + c * v, middle[1] + c * u - s * v
+    # A ring of zeros stands for all that is outside, so that a place beyond it may as well be on it.
+    ringed = np.pad(pictures, ((0, 0), (1, 2), (1, 2)))
+    from_i, from_j = np.clip(from_i, -1, rows) + 1, np.clip(from_j, -1, columns) + 1
+    above, left = np.floor(from_i).astype(int), np.floor(from_j).astype(int)
+    p, q = from_i - above, from_j - left
+    n = np.arange(count)[:, None, None]
+    return (
+        (1 - p) * (1 - q) * ringed[n, above, left]
+        + (1 - p) * q * ringed[n, above, left + 1]
+        + p * (1 - q) * ringed[n, above + 1, left]
+        + p * q * ringed[n, above + 1, left + 1]
+    )
+
+
 def standardized(split: Split) -> Split:
     """The same parts with every column shifted and scaled so that its training part has mean 0 and deviation 1.
 
