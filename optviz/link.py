@@ -11,24 +11,19 @@ with one typing error still opens the rest.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from optviz.experiment import COORDINATE, LOOKS, PINS_AT_MOST, RACERS_AT_MOST, SETTINGS, Experiment, Pick, Racer
 from optviz.optimizers import OPTIMIZERS
+from optviz.query import FIELD_AT_MOST, MESSAGES_AT_MOST, VERSION, Query, forgiving, read_values, single
 from optviz.schedules import SCHEDULES
-from optviz.spec import Entry, Param
+from optviz.spec import Entry
 from optviz.surfaces import SURFACES
 
-VERSION = "1"
 NOBODY = "none"  # what stands for an empty list of racers or pins
-FIELD_AT_MOST = 2000  # characters that are read of one field
-MESSAGES_AT_MOST = 5
-
-Query = Mapping[str, list[str]]
 
 
 def to_query(experiment: Experiment, default: Experiment) -> dict[str, list[str]]:
@@ -55,30 +50,24 @@ def from_query(query: Query, default: Experiment) -> tuple[Experiment, list[str]
     """The experiment that a link's fields describe, and a sentence for everything that could not be read."""
     messages: list[str] = []
     experiment = default
-    one = {name: values[-1][:FIELD_AT_MOST] for name, values in query.items() if values}
+    one = single(query, {"surface", "start", "racer", "pin", "curves", *SETTINGS, *LOOKS}, messages)
     many = {name: [value[:FIELD_AT_MOST] for value in values] for name, values in query.items()}
-    if one.pop("v", VERSION) != VERSION:
-        messages.append("The link was written by another version of this page and may open differently.")
-    with _forgiving(messages):
-        unknown = sorted(set(one) - {"surface", "start", "racer", "pin", "curves", *SETTINGS, *LOOKS})
-        if unknown:
-            raise ValueError(f"there is no field “{unknown[0][:32]}”")
     if "surface" in one:
-        with _forgiving(messages):
+        with forgiving(messages):
             key, given = _split(one["surface"], messages)
             entry = SURFACES.find(key)
             # Not `on`: what a link means must not change when somebody tunes learning rates anew.
-            experiment = replace(experiment, surface=Pick(key, _read(entry.param, given, messages)), start=None)
+            experiment = replace(experiment, surface=Pick(key, read_values(entry.param, given, messages)), start=None)
     if "start" in one:
-        with _forgiving(messages):
+        with forgiving(messages):
             experiment = replace(experiment, start=tuple(COORDINATE.parse(part) for part in one["start"].split("~")))
     if "curves" in one:
-        with _forgiving(messages):
+        with forgiving(messages):
             names = [] if one["curves"] == NOBODY else one["curves"].split("~")
             experiment = replace(experiment, curves=tuple(names))
     params = SETTINGS | LOOKS
     settings = {name: text for name, text in one.items() if name in params}
-    experiment = replace(experiment, **_read(params, settings, messages))
+    experiment = replace(experiment, **read_values(params, settings, messages))
     for name, most, read in (("racer", RACERS_AT_MOST, _read_runner), ("pin", PINS_AT_MOST, _read_pin)):
         texts = [text for text in many.get(name, []) if text != NOBODY]
         things = _read_each(name, texts, most, partial(read, experiment=experiment, messages=messages), messages)
@@ -93,7 +82,7 @@ def _join(key: str, pairs: Mapping[str, str]) -> str:
 
 def _split(text: str, messages: list[str]) -> tuple[str, dict[str, str]]:
     key, *rest = text.split("~")
-    with _forgiving(messages):
+    with forgiving(messages):
         if len(rest) % 2:
             raise ValueError(f"“{rest[-1][:32]}” stands without a value")
     return key, dict(zip(rest[::2], rest[1::2], strict=False))
@@ -103,20 +92,10 @@ def _written(entry: Entry, pick: Pick, prefix: str = "") -> dict[str, str]:
     return {prefix + name: entry.param[name].write(value) for name, value in pick.values}
 
 
-def _read(params: Mapping[str, Param], texts: Mapping[str, str], messages: list[str]) -> dict[str, Any]:
-    values = {}
-    for name, text in texts.items():
-        with _forgiving(messages):
-            if name not in params:
-                raise ValueError(f"there is no parameter “{name[:32]}”; there are {', '.join(params) or 'none'}")
-            values[name] = params[name].parse(text)
-    return values
-
-
 def _read_each(name: str, texts: list[str], most: int, read: Callable[[str], Any], messages: list[str]) -> list:
     things = []
     for text in texts[:most]:
-        with _forgiving(messages):
+        with forgiving(messages):
             things.append(read(text))
     if len(texts) > most:
         messages.append(f"Only the first {most} of {len(texts)} {name}s are shown.")
@@ -143,20 +122,20 @@ def _read_racer(text: str, messages: list[str]) -> tuple[Racer, dict[str, str]]:
         else:
             own[name] = value
     conditions = groups.pop("", {})
-    racer = Racer(Pick(key, _read(entry.param, own, messages)))
+    racer = Racer(Pick(key, read_values(entry.param, own, messages)))
     for name, texts in groups.items():
-        with _forgiving(messages):
+        with forgiving(messages):
             if "by" not in texts:
                 raise ValueError(f"“{name[:32]}.…” belongs to a schedule, and no “{name[:32]}.by” says which")
             schedule = SCHEDULES.find(texts.pop("by"))
-            pick = Pick(schedule.key, _read(schedule.param, texts, messages))
+            pick = Pick(schedule.key, read_values(schedule.param, texts, messages))
             racer = replace(racer, schedules={**dict(racer.schedules), name: pick})
     return racer, conditions
 
 
 def _read_runner(text: str, experiment: Experiment, messages: list[str]) -> Racer:
     racer, conditions = _read_racer(text, messages)
-    with _forgiving(messages):
+    with forgiving(messages):
         if conditions:
             raise ValueError(f"only a pin has conditions of its own, such as “.{next(iter(conditions))[:32]}”")
     return racer
@@ -176,18 +155,8 @@ def _read_pin(text: str, experiment: Experiment, messages: list[str]) -> Experim
     racer, conditions = _read_racer(text, messages)
     entry = SURFACES.find(conditions.pop("surface", experiment.surface.key))
     point = {axis: COORDINATE.but(name=axis) for axis in "xy"}
-    read = _read({**entry.param, **SETTINGS, **point}, conditions, messages)
+    read = read_values({**entry.param, **SETTINGS, **point}, conditions, messages)
     own = {name: read[name] for name in entry.param if name in read}
     settings = {name: read[name] for name in SETTINGS if name in read}
     start = (read.get("x", entry.starts[0][0]), read.get("y", entry.starts[0][1]))
     return Experiment(Pick(entry.key, own), racers=(racer,), start=start, **settings)
-
-
-@contextmanager
-def _forgiving(messages: list[str]) -> Iterator[None]:
-    try:
-        yield
-    except ValueError as error:
-        sentence, gap, drawing = str(error).partition("\n\n")  # of a formula, the text with a caret below the place
-        sentence = f"Part of the link could not be read: {sentence.rstrip('.')}. The default stands in for it."
-        messages.append(sentence + gap + drawing)

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 # From the bottom up. A room may import from the rooms below it; rooms on one line do not know each other.
 LAYERS = [
     {"spec", "programs", "expression"},
-    {"stationary"},
+    {"stationary", "query"},
     {"surfaces", "optimizers", "schedules", "datasets", "networks"},
     {"problems", "tuning"},
     {"descent"},

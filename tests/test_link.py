@@ -17,8 +17,9 @@ from optviz.experiment import (
     Pick,
     Racer,
 )
-from optviz.link import FIELD_AT_MOST, MESSAGES_AT_MOST, NOBODY, VERSION, from_query, to_query
+from optviz.link import NOBODY, from_query, to_query
 from optviz.optimizers import OPTIMIZERS
+from optviz.query import FIELD_AT_MOST, MESSAGES_AT_MOST, VERSION
 from optviz.schedules import SCHEDULES
 from optviz.surfaces import SURFACES
 from strategies import experiments
