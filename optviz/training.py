@@ -179,6 +179,32 @@ SEEDS = Param("seeds", "", 1, 1, 32, domain="[1, 32]", static=True, help="How ma
 STANDARDIZE = Param(
     "standardize", "", True, help="Brings every column to mean 0 and deviation 1, by the training part."
 )
+# What of a training is shown. None of it changes a run.
+VIEW = _choice(
+    "view",
+    ("result", "layers", "weights", "network"),
+    "result",
+    "What the network answers, what goes on in its layers, its first weights as pictures, or the network itself.",
+)
+QUANTITY = _choice(
+    "quantity",
+    ("activations", "gradients", "weights"),
+    "activations",
+    "Whose histogram each layer shows.",
+)
+LOOKS = {param.name: param for param in (VIEW, QUANTITY)}
+CURVES = {  # name: (title, what it shows, whether on a log axis)
+    "loss": ("Loss", "Mean loss over all examples of a part, without penalties and with nothing dropped.", True),
+    "accuracy": ("Accuracy", "Share of examples whose class is answered.", False),
+    "lr": ("Learning rate η", "The learning rate that the schedule gives at each step.", True),
+    "gap": ("Generalization gap", "Validation loss minus training loss, the median over seeds.", False),
+    "noise": (
+        "Gradient noise scale",
+        "The batch size at which the noise of a batch's gradient is as large as the gradient itself.",
+        True,
+    ),
+    "norm": ("Gradient ‖g‖", "Length of the batch's gradient, before clipping.", True),
+}
 SETTINGS = {param.name: param for param in (BATCH_SIZE, EPOCHS, SEED, SEEDS, STANDARDIZE, VALIDATION, TEST)}
 
 
@@ -261,15 +287,22 @@ class Training:
     standardize: bool = True
     validation: float = 0.2
     test: float = 0.2
+    view: str = str(VIEW.default)
+    quantity: str = str(QUANTITY.default)
+    curves: tuple[str, ...] = ("loss", "accuracy", "lr")  # names of CURVES
 
     def __post_init__(self):
         checked = {
             "dataset": self.dataset.canonical(DATASETS.find(self.dataset.key)),
             "configurations": tuple(self.configurations),
-            **{name: param.check(getattr(self, name)) for name, param in SETTINGS.items()},
+            **{name: param.check(getattr(self, name)) for name, param in (SETTINGS | LOOKS).items()},
+            "curves": tuple(dict.fromkeys(self.curves)),
         }
         for name, value in checked.items():
             object.__setattr__(self, name, value)
+        unknown = [name for name in self.curves if name not in CURVES]
+        if unknown:
+            raise ValueError(f"there is no curve called {str(unknown[0])[:32]!r}; there are {', '.join(CURVES)}")
         if not 1 <= len(self.configurations) <= CONFIGURATIONS_AT_MOST:
             raise ValueError(f"1 to {CONFIGURATIONS_AT_MOST} configurations, not {len(self.configurations)}")
         for configuration in self.configurations:
@@ -360,7 +393,8 @@ class Training:
         Data, seeds and batches reset, and of a network everything in MAKE; optimizers, schedules, epochs, dropout,
         noise, penalties, smoothing, clipping do not.
         """
-        names = [f.name for f in fields(self) if f.name not in ("configurations", "epochs")]
+        free = {"configurations", "epochs", "curves", *LOOKS}
+        names = [f.name for f in fields(self) if f.name not in free]
         found = [name for name in names if getattr(self, name) != getattr(other, name)]
         if len(self.configurations) != len(other.configurations):
             return (*found, "configurations")

@@ -66,6 +66,17 @@ def floats(values: np.ndarray) -> str:
         return base64.b64encode(np.ascontiguousarray(values, dtype="<f4").tobytes()).decode()
 
 
+def bytes_of(values: np.ndarray) -> str:
+    """Whole numbers from 0 to 255 in base64, one byte each."""
+    return base64.b64encode(np.ascontiguousarray(values, dtype=np.uint8).tobytes()).decode()
+
+
+def mix(first: str, second: str, share: float) -> str:
+    """A colour between two others, both as "#rrggbb"."""
+    ends = [[int(color[i : i + 2], 16) for i in (1, 3, 5)] for color in (first, second)]
+    return "#" + "".join(f"{round(a + share * (b - a)):02X}" for a, b in zip(*ends, strict=True))
+
+
 def array(values: np.ndarray) -> dict[str, str]:
     """An array as a Plotly figure takes it."""
     shape = {} if values.ndim == 1 else {"shape": ", ".join(map(str, values.shape))}
