@@ -11,7 +11,7 @@ with one typing error still opens the rest.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -31,7 +31,7 @@ def to_query(experiment: Experiment, default: Experiment) -> dict[str, list[str]
     query: dict[str, list[str]] = {}
     moved = experiment.surface != default.surface
     if moved:
-        query["surface"] = [_join(experiment.surface.key, _written(experiment.entry, experiment.surface))]
+        query["surface"] = [join(experiment.surface.key, _written(experiment.entry, experiment.surface))]
     if experiment.start != (experiment.entry.starts[0] if moved else default.start):
         query["start"] = ["~".join(COORDINATE.write(part) for part in experiment.start)]
     for name, param in (SETTINGS | LOOKS).items():
@@ -40,7 +40,7 @@ def to_query(experiment: Experiment, default: Experiment) -> dict[str, list[str]
     if experiment.curves != default.curves:
         query["curves"] = ["~".join(experiment.curves) or NOBODY]
     if experiment.racers != default.racers:
-        query["racer"] = [_write_racer(racer) for racer in experiment.racers] or [NOBODY]
+        query["racer"] = [write_racer(racer) for racer in experiment.racers] or [NOBODY]
     if experiment.pins != default.pins:
         query["pin"] = [_write_pin(pin) for pin in experiment.pins] or [NOBODY]
     return {"v": [VERSION], **query} if query else {}
@@ -54,7 +54,7 @@ def from_query(query: Query, default: Experiment) -> tuple[Experiment, list[str]
     many = {name: [value[:FIELD_AT_MOST] for value in values] for name, values in query.items()}
     if "surface" in one:
         with forgiving(messages):
-            key, given = _split(one["surface"], messages)
+            key, given = split_pairs(one["surface"], messages)
             entry = SURFACES.find(key)
             # Not `on`: what a link means must not change when somebody tunes learning rates anew.
             experiment = replace(experiment, surface=Pick(key, read_values(entry.param, given, messages)), start=None)
@@ -76,11 +76,13 @@ def from_query(query: Query, default: Experiment) -> tuple[Experiment, list[str]
     return experiment, messages[:MESSAGES_AT_MOST]
 
 
-def _join(key: str, pairs: Mapping[str, str]) -> str:
+def join(key: str, pairs: Mapping[str, str]) -> str:
+    """A key and its pairs of name and value, as a link writes them."""
     return "~".join([key, *(part for pair in pairs.items() for part in pair)])
 
 
-def _split(text: str, messages: list[str]) -> tuple[str, dict[str, str]]:
+def split_pairs(text: str, messages: list[str]) -> tuple[str, dict[str, str]]:
+    """The inverse of `join`."""
     key, *rest = text.split("~")
     with forgiving(messages):
         if len(rest) % 2:
@@ -102,16 +104,18 @@ def _read_each(name: str, texts: list[str], most: int, read: Callable[[str], Any
     return things
 
 
-def _write_racer(racer: Racer) -> str:
+def write_racer(racer: Racer) -> str:
+    """A racer with its schedules, as one field of a link."""
     pairs = _written(racer.entry, racer.optimizer)
     for name, pick in racer.schedules:
         pairs |= {f"{name}.by": pick.key, **_written(SCHEDULES[pick.key], pick, prefix=f"{name}.")}
-    return _join(racer.optimizer.key, pairs)
+    return join(racer.optimizer.key, pairs)
 
 
-def _read_racer(text: str, messages: list[str]) -> tuple[Racer, dict[str, str]]:
-    """The racer, and the conditions (the names that start with a dot) that came with it."""
-    key, given = _split(text, messages)
+def read_racer(text: str, messages: list[str], apart: Sequence[str] = ("",)) -> tuple[Racer, dict[str, dict[str, str]]]:
+    """The racer, and the names that stand behind a dot after one of the words in `apart`, by that word. Every other
+    word before a dot is a hyperparameter that has a schedule."""
+    key, given = split_pairs(text, messages)
     entry = OPTIMIZERS.find(key)
     groups: dict[str, dict[str, str]] = {}
     own = {}
@@ -121,7 +125,7 @@ def _read_racer(text: str, messages: list[str]) -> tuple[Racer, dict[str, str]]:
             groups.setdefault(head, {})[tail] = value
         else:
             own[name] = value
-    conditions = groups.pop("", {})
+    others = {word: groups.pop(word, {}) for word in apart}
     racer = Racer(Pick(key, read_values(entry.param, own, messages)))
     for name, texts in groups.items():
         with forgiving(messages):
@@ -130,11 +134,12 @@ def _read_racer(text: str, messages: list[str]) -> tuple[Racer, dict[str, str]]:
             schedule = SCHEDULES.find(texts.pop("by"))
             pick = Pick(schedule.key, read_values(schedule.param, texts, messages))
             racer = replace(racer, schedules={**dict(racer.schedules), name: pick})
-    return racer, conditions
+    return racer, others
 
 
 def _read_runner(text: str, experiment: Experiment, messages: list[str]) -> Racer:
-    racer, conditions = _read_racer(text, messages)
+    racer, others = read_racer(text, messages)
+    conditions = others[""]
     with forgiving(messages):
         if conditions:
             raise ValueError(f"only a pin has conditions of its own, such as “.{next(iter(conditions))[:32]}”")
@@ -148,11 +153,12 @@ def _write_pin(pin: Experiment) -> str:
     for name, param in SETTINGS.items():
         if getattr(pin, name) != getattr(blank, name):
             conditions[f".{name}"] = param.write(getattr(pin, name))
-    return "~".join([_write_racer(pin.racers[0]), _join("", conditions)[1:]])
+    return "~".join([write_racer(pin.racers[0]), join("", conditions)[1:]])
 
 
 def _read_pin(text: str, experiment: Experiment, messages: list[str]) -> Experiment:
-    racer, conditions = _read_racer(text, messages)
+    racer, others = read_racer(text, messages)
+    conditions = others[""]
     entry = SURFACES.find(conditions.pop("surface", experiment.surface.key))
     point = {axis: COORDINATE.but(name=axis) for axis in "xy"}
     read = read_values({**entry.param, **SETTINGS, **point}, conditions, messages)

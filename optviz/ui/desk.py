@@ -10,24 +10,37 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 import streamlit as st
 
-from optviz.experiment import Experiment
-from optviz.link import from_query, to_query
+from optviz import link
 
+E = TypeVar("E")
 PRESET = "claim"  # the field of a link that names a preset
 
 
-class Desk:
-    """The experiment of one page. `default` is what an empty address means, unless the address names one of `presets`,
-    from which it then says what differs."""
+class Codec(Protocol):
+    """How an experiment is written into an address, and read from it: a module such as `optviz.link`."""
 
-    def __init__(self, page: str, default: Experiment, presets: Mapping[str, Experiment] | None = None):
+    def to_query(self, value: Any, default: Any, /) -> dict[str, list[str]]:
+        """The fields that differ from the default's."""
+        ...
+
+    def from_query(self, query: Mapping[str, list[str]], default: Any, /) -> tuple[Any, list[str]]:
+        """The value, and a sentence for everything that could not be read."""
+        ...
+
+
+class Desk(Generic[E]):
+    """The experiment of one page, of whatever kind its `codec` can write. `default` is what an empty address means,
+    unless the address names one of `presets`, from which it then says what differs."""
+
+    def __init__(self, page: str, default: E, presets: Mapping[str, E] | None = None, codec: Codec = link):
         self.page = page
         self.home = default
         self.presets = presets or {}
+        self.codec = codec
 
     def key(self, name: str) -> str:
         """A widget key that no other page uses."""
@@ -39,7 +52,7 @@ class Desk:
         return st.session_state.get(self.key("preset"))
 
     @property
-    def default(self) -> Experiment:
+    def default(self) -> E:
         """Where Reset leads: the open preset, or what the page begins with."""
         return self.presets.get(self.preset or "", self.home)
 
@@ -48,10 +61,10 @@ class Desk:
         st.session_state[self.key("preset")] = None
 
     @property
-    def experiment(self) -> Experiment:
+    def experiment(self) -> E:
         return st.session_state.get(self.key("experiment"), self.home)
 
-    def put(self, experiment: Experiment) -> None:
+    def put(self, experiment: E) -> None:
         """Lay another experiment on the desk."""
         st.session_state[self.key("experiment")] = experiment
 
@@ -69,7 +82,7 @@ class Desk:
             return
         name = (address.pop(PRESET, None) or [None])[-1]
         st.session_state[self.key("preset")] = name if name in self.presets else None
-        experiment, messages = from_query(address, self.default)
+        experiment, messages = self.codec.from_query(address, self.default)
         if name is not None and name not in self.presets:
             known = f"{next(iter(self.presets))} to {list(self.presets)[-1]}" if self.presets else "none on this page"
             messages = [f"There is no claim “{name[:16]}”; there are {known}.", *messages]
@@ -87,13 +100,14 @@ class Desk:
 
     def publish(self) -> None:
         """Write the experiment into the address."""
-        address = {**({PRESET: [self.preset]} if self.preset else {}), **to_query(self.experiment, self.default)}
+        changed = self.codec.to_query(self.experiment, self.default)
+        address = {**({PRESET: [self.preset]} if self.preset else {}), **changed}
         shown = {name: st.query_params.get_all(name) for name in st.query_params}
         if address != shown or st.session_state.get(self.key("address")) is None:
             st.query_params.from_dict(address)
         st.session_state[self.key("address")] = address
 
-    def callback(self, change: Callable[[Experiment, Any], Experiment], key: str | None = None) -> Callable[[], None]:
+    def callback(self, change: Callable[[E, Any], E], key: str | None = None) -> Callable[[], None]:
         """What a widget calls when the visitor used it: `change(experiment, value of the widget)` goes on the desk.
 
         A value that makes no valid experiment is refused with a sentence, and everything stays as it was.

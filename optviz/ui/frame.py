@@ -48,6 +48,13 @@ PAGES = (
         "Surfaces",
         "Let optimizers race over a surface and move their sliders.",
     ),
+    Page(
+        "pages/training.py",
+        "Training",
+        ":material/neurology:",
+        "Networks",
+        "Train small networks and watch what happens in them.",
+    ),
     Page("pages/glossary.py", "Glossary", ":material/dictionary:", "Help", "Every word and symbol, in one sentence."),
 )
 

@@ -1,6 +1,7 @@
 """What the pages open with, and a few experiments worth a link."""
 
 from optviz.experiment import Experiment, Pick, Racer
+from optviz.training import Configuration, Net, Training
 
 RAVINE = Experiment(
     Pick("rosenbrock"),
@@ -51,3 +52,11 @@ WORTH_A_LOOK = {
         ),
     ),
 }
+MOONS = Training(
+    Pick("moons", {"noise": 0.2}),
+    (
+        Configuration(Net(hidden=(16, 16)), Racer(Pick("sgd", {"lr": 0.1, "momentum": 0.9}))),
+        Configuration(Net(hidden=(16, 16)), Racer(Pick("adam", {"lr": 0.01}))),
+    ),
+    epochs=60,
+)

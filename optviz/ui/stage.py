@@ -35,6 +35,7 @@ export default function (component) {
 
 
 SENT_AT_MOST = 64  # figures that a browser keeps
+PARTS_AT_MOST = 1000  # parts of pictures that it keeps
 
 
 def prepare() -> None:
@@ -56,7 +57,8 @@ def plotly_sources() -> list[str]:
 
 def stage(data: dict[str, Any], *, key: str, **on: Callable[[], None]) -> None:
     """Show `data`. `start`, `drag` and `drop` are called when the visitor clicks the surface, is about to drag, and
-    lets go; what they are about is in `st.session_state[key]` under the same name, as `main.js` describes it."""
+    lets go, `tick` when a run that goes on has been shown; what they are about is in `st.session_state[key]` under the
+    same name, as `main.js` describes it."""
     sent = st.session_state.setdefault(f"{key}-sent", set())
     panels = [_once(panel, sent) for panel in data["panels"]]
     _STAGE(
@@ -66,6 +68,7 @@ def stage(data: dict[str, Any], *, key: str, **on: Callable[[], None]) -> None:
         on_start_change=on.get("start", _nothing),
         on_drag_change=on.get("drag", _nothing),
         on_drop_change=on.get("drop", _nothing),
+        on_tick_change=on.get("tick", _nothing),
     )
 
 
@@ -73,14 +76,28 @@ def _once(panel: dict[str, Any], sent: set[str]) -> dict[str, Any]:
     """A panel whose figure goes to a browser once. A surface is half of what a move of a slider would send, and it is
     the same as before; a browser that lost it (the page was opened anew) says so, and is sent everything again."""
     name = panel["figure"].get("id")
-    if name is None:
+    if name is not None:
+        if name in sent:
+            panel = {**panel, "figure": {"id": name}}
+        else:
+            _remember(name, sent, SENT_AT_MOST)
+    ground = panel.get("ground")
+    if not ground:
         return panel
-    if name in sent:
-        return {**panel, "figure": {"id": name}}
-    if len(sent) >= SENT_AT_MOST:
+    parts = []
+    for part in ground["parts"]:
+        if part["id"] in sent:
+            parts.append({"id": part["id"], "at": part["at"]})
+        else:
+            _remember(part["id"], sent, PARTS_AT_MOST)
+            parts.append(part)
+    return {**panel, "ground": {**ground, "parts": parts}}
+
+
+def _remember(name: str, sent: set[str], most: int) -> None:
+    if len(sent) >= most:
         sent.clear()
     sent.add(name)
-    return panel
 
 
 def _nothing() -> None:

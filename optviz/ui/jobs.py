@@ -1,0 +1,169 @@
+"""Long computations beside the page: a training that goes on while its visitor looks, moves sliders or turns pages.
+
+A job owns one training. It works in slices of about SLICE seconds, which the jobs of all visitors take in turns on a
+few threads, so that none waits for another to finish, and nobody who only moves sliders waits for any of them. JAX
+lets other threads run while it computes.
+
+Whoever looks at a job asks for its `glance`, which is a value; what a visitor wants of it (start, pause, one step,
+another learning rate) changes it from the next slice on. A job that nobody has looked at for a while pauses, and one
+whose visitor has left is stopped for good.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import streamlit as st
+
+from optviz.training import Progress, Training, advance, begin
+
+SLICE = 0.06  # seconds of work at a time
+UNSEEN = 120.0  # seconds without a look after which a job pauses
+WORKERS = max(1, (os.cpu_count() or 2) - 1)  # one core stays for those who move sliders
+
+_pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="optviz training")
+
+
+class Glance(NamedTuple):
+    """What is known of a job at a moment."""
+
+    run: str  # names this run: another after each reset
+    training: Training
+    progress: Progress | None  # None before the start has been measured
+    running: bool
+    seconds_left: float | None  # to the end of the planned run, at the pace so far
+    problem: str  # why it stopped, in words; "" if nothing is wrong
+    memo: dict[str, Any]  # what pictures of this run have been made
+
+
+class Job:
+    """One visitor's training, and how far it has come."""
+
+    _count = 0
+
+    def __init__(self, training: Training):
+        self._lock = threading.Lock()
+        self._training = training
+        self._gone = False
+        self._anew()
+
+    def _anew(self) -> None:
+        Job._count += 1
+        self._run = f"run{id(self):x}-{Job._count}"
+        self._progress: Progress | None = None
+        self._running = self._queued = False
+        self._goal = 0  # the step at which it pauses by itself
+        self._pace = 1  # steps of a slice
+        self._speed: float | None = None  # steps a second
+        self._problem = ""
+        self._memo: dict[str, Any] = {}
+        self._seen = time.monotonic()
+
+    def glance(self) -> Glance:
+        """How far it has come; it counts as a sign that somebody is looking."""
+        with self._lock:
+            self._seen = time.monotonic()
+            step = self._progress.step if self._progress else 0
+            left = (self._training.steps - step) / self._speed if self._speed and self._running else None
+            return Glance(self._run, self._training, self._progress, self._running, left, self._problem, self._memo)
+
+    def start(self, steps: int | None = None) -> None:
+        """Go on, for so many steps, or to the end of the planned run."""
+        with self._lock:
+            step = self._progress.step if self._progress else 0
+            if steps is None and step >= self._training.steps:
+                return
+            self._goal = self._training.steps if steps is None else step + steps
+            self._seen = time.monotonic()
+            self._problem = ""
+            self._running = True
+            self._queue()
+
+    def measure(self) -> None:
+        """Have the start measured, without a step."""
+        with self._lock:
+            if self._progress is None:
+                self._queue()
+
+    def pause(self) -> None:
+        """Stop after the present slice."""
+        with self._lock:
+            self._running = False
+
+    def reset(self) -> None:
+        """Back to the same initial weights."""
+        with self._lock:
+            self._anew()
+
+    def change(self, training: Training) -> tuple[str, ...]:
+        """Go on with another training. What differs that cannot go on, which starts the run anew, is returned."""
+        with self._lock:
+            reset = training.resets(self._training)
+            longer = training.steps > self._training.steps and self._goal == self._training.steps
+            self._training = training
+            if reset:
+                self._anew()
+            elif longer:
+                self._goal = training.steps
+            return reset
+
+    def stop(self) -> None:
+        """The visitor has left: nothing more is computed."""
+        with self._lock:
+            self._gone = True
+            self._running = False
+
+    def _queue(self) -> None:  # with the lock held
+        if not self._queued and not self._gone:
+            self._queued = True
+            _pool.submit(self._slice, self._run)
+
+    def _slice(self, run: str) -> None:
+        with self._lock:
+            if run != self._run or self._gone:
+                return
+            self._queued = False
+            training, before = self._training, self._progress
+            if time.monotonic() - self._seen > UNSEEN:
+                self._running = False
+                self._problem = "Paused, as nobody was looking. Start goes on."
+            left = self._goal - before.step if before else 1
+            steps = min(self._pace, left)
+            if before and (not self._running or left <= 0):
+                self._running = False
+                return
+        began = time.perf_counter()
+        try:
+            after = advance(training, before, steps) if before else begin(training)
+        except Exception as error:  # whatever it is, the visitor must hear of it and the thread must live
+            logging.getLogger(__name__).exception("A training failed")
+            with self._lock:
+                if run == self._run:
+                    self._running, self._problem = False, f"The training stopped: {error}"
+            return
+        took = time.perf_counter() - began
+        with self._lock:
+            if run != self._run or self._gone:
+                return  # it was reset in the meantime
+            self._progress = after
+            if before:
+                self._speed = steps / max(took, 1e-6)
+                # the first call compiles: a pace is corrected by a factor of two at most
+                self._pace = max(1, min(2 * self._pace, round(self._speed * SLICE), 2000))
+            if all(history.failure for history in after.histories):
+                self._running = False
+            if self._running and after.step < self._goal:
+                self._queue()
+            else:
+                self._running = False
+
+
+@st.cache_resource(scope="session", show_spinner=False, on_release=Job.stop)
+def job_of_visitor(page: str, _first: Training) -> Job:
+    """The visitor's job on a page. It lives as long as the visitor's session."""
+    return Job(_first)

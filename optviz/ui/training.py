@@ -1,0 +1,518 @@
+"""The panels of the training laboratory: data, configurations, and the run that goes on beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import streamlit as st
+
+from optviz.datasets import DATASETS
+from optviz.descent import schedulable
+from optviz.experiment import SEED, Pick, Racer
+from optviz.figures.theme import style
+from optviz.figures.training import earliest_stop, names, training_record
+from optviz.networks import INITS
+from optviz.optimizers import OPTIMIZERS
+from optviz.schedules import SCHEDULES
+from optviz.spec import Entry, Param, number
+from optviz.training import (
+    BATCH_SIZE,
+    CONFIGURATIONS_AT_MOST,
+    CURVES,
+    DROPOUT,
+    DROPOUT_FORM,
+    EPOCHS,
+    MAKE,
+    QUANTITY,
+    SEEDS,
+    STANDARDIZE,
+    TEST,
+    TREAT,
+    VALIDATION,
+    VIEW,
+    Configuration,
+    Net,
+    Training,
+)
+from optviz.training_link import read_hidden
+from optviz.ui.controls import control, folded
+from optviz.ui.desk import Desk
+from optviz.ui.jobs import Glance, Job, job_of_visitor
+from optviz.ui.stage import stage
+
+TICK = 80  # ms between two looks at a run that goes on
+
+Change = Callable[[Training, Any], Training]
+
+
+def job_of(desk: Desk[Training]) -> Job:
+    """The visitor's run, brought up to what lies on the desk."""
+    job = job_of_visitor(desk.page, desk.experiment)
+    reset = job.change(desk.experiment)
+    if reset:
+        st.session_state[desk.key("reset-by")] = reset
+    return job
+
+
+# Controls ------------------------------------------------------------------------------------------------------------
+
+
+def data_panel(desk: Desk[Training]) -> None:
+    """Choose the data, how they are split, and what a step sees of them."""
+    training = desk.experiment
+    key = desk.key("dataset")
+    _show(key, training.dataset.key)
+    st.selectbox(
+        "Data",
+        list(DATASETS),
+        format_func=lambda name: f"{DATASETS[name].title} · {DATASETS[name].task}",
+        key=key,
+        help="What is learnt from. Changing it starts the run anew.",
+        on_change=desk.callback(_other_data, key),
+    )
+    entry = DATASETS[training.dataset.key]
+    st.caption(entry.summary)
+    values = entry.complete(dict(training.dataset.values))
+    for param in entry.params:
+        change = _data_value(param)
+        _field(desk, param, values[param.name], f"{entry.key}-{param.name}", change)
+    for param in (BATCH_SIZE, EPOCHS):
+        _setting(desk, param)
+    with folded("Split, seeds, about the data", desk.key("split")) as opened:
+        if opened:
+            for param in (VALIDATION, TEST, STANDARDIZE, SEED, SEEDS):
+                _setting(desk, param)
+            parts = training.parts
+            st.caption(
+                f"{len(parts.train.y)} examples to train on, {len(parts.validation.y)} to validate, "
+                f"{len(parts.test.y)} to test."
+            )
+            _card(entry)
+
+
+def _other_data(old: Training, name: str) -> Training:
+    """Other data, with a loss that its task allows."""
+    loss = "cross_entropy" if DATASETS[name].task == "classification" else "squared_error"
+    fitting = [
+        replace(one, net=replace(one.net, loss=loss))
+        if (one.net.loss == "cross_entropy") != (loss == "cross_entropy")
+        else one
+        for one in old.configurations
+    ]
+    return replace(old, dataset=Pick(name), configurations=tuple(fitting))
+
+
+def _data_value(param: Param) -> Change:
+    return lambda old, value: replace(old, dataset=old.dataset.but(**{param.name: value}))
+
+
+def configurations_panel(desk: Desk[Training]) -> None:
+    """Choose a configuration and set its network, its optimizer and what is done against overfitting."""
+    training = desk.experiment
+    index = chosen(desk)
+    key, titles = desk.key("configurations"), names(training)
+    _show(key, index)
+
+    def picked() -> None:
+        if st.session_state[key] is not None:  # pressing the chosen one again would choose nobody
+            st.session_state[desk.key("chosen")] = st.session_state[key]
+
+    st.pills(
+        "Configurations",
+        range(len(titles)),
+        format_func=lambda i: f":{style(training.configurations[i].racer.optimizer.key).hue}[●] {titles[i]}",
+        key=key,
+        wrap=True,
+        on_change=picked,
+        help="Up to four are trained together on the same batches. Choose one to see and move its sliders.",
+    )
+    with st.container(horizontal=True, gap="small"):
+        full = len(titles) >= CONFIGURATIONS_AT_MOST
+        _button(
+            desk,
+            "Duplicate",
+            lambda old: _with(old, len(old.configurations), old.configurations[index]),
+            "Train it beside itself with other settings.",
+            disabled=full,
+            choose=len(titles),
+        )
+        _button(
+            desk,
+            "Remove",
+            lambda old: replace(old, configurations=_without(old.configurations, index)),
+            "Take this configuration out.",
+            disabled=len(titles) == 1,
+        )
+    one = training.configurations[index]
+    _network(desk, index, one.net)
+    _optimizer(desk, index, one.racer)
+    with folded("Against overfitting, and more", desk.key("treatment")) as opened:
+        if opened:
+            _treatment(desk, index, one.net)
+
+
+def chosen(desk: Desk[Training]) -> int:
+    """Which configuration the sliders belong to."""
+    return min(st.session_state.get(desk.key("chosen"), 0), len(desk.experiment.configurations) - 1)
+
+
+def _network(desk: Desk[Training], index: int, net: Net) -> None:
+    key = desk.key(f"{index}-hidden")
+    _show(key, ", ".join(map(str, net.hidden)))
+    st.text_input(
+        "Hidden layers",
+        key=key,
+        max_chars=40,
+        placeholder="none: a linear model",
+        help="Units of each hidden layer from the inputs on, such as 16, 16: up to six layers of up to 256. "
+        "Changing what the network is made of starts the run anew.",
+        on_change=desk.callback(_of_net(index, lambda text: {"hidden": read_hidden(text)}), key),
+    )
+    columns = st.columns(2)
+    for place, name in enumerate(("activation", "init", "normalization", "loss")):
+        with columns[place % 2]:
+            own = desk.key(f"{index}-{name}")
+            param = MAKE[name]
+            control(param, getattr(net, name), own, desk.callback(_of_net(index, _one_value(name)), own))
+    if INITS[net.init].params:
+        _net_field(desk, index, MAKE["init_scale"], net.init_scale)
+
+
+def _one_value(name: str) -> Callable[[Any], dict[str, Any]]:
+    # another initialization has another scale of its own
+    return lambda value: {name: value, **({"init_scale": None} if name == "init" else {})}
+
+
+def _optimizer(desk: Desk[Training], index: int, racer: Racer) -> None:
+    key = desk.key(f"{index}-optimizer")
+    _show(key, racer.optimizer.key)
+    st.selectbox(
+        "Optimizer",
+        [name for name, entry in OPTIMIZERS.items() if entry.family != "Second order"],
+        format_func=lambda name: f"{OPTIMIZERS[name].title} · {OPTIMIZERS[name].family}",
+        key=key,
+        help="The rule that moves the weights. Changing it keeps the weights.",
+        on_change=desk.callback(_of_racer(index, lambda old, name: Racer(Pick(name))), key),
+    )
+    for param in racer.entry.params:
+        _field(
+            desk,
+            param,
+            racer.values[param.name],
+            f"{index}-{racer.optimizer.key}-{param.name}",
+            _of_racer(index, lambda old, value, name=param.name: old.but(**{name: value})),
+        )
+    _schedule(desk, index, racer)
+
+
+def _schedule(desk: Desk[Training], index: int, racer: Racer) -> None:
+    used = ", ".join(SCHEDULES[pick.key].title for _, pick in racer.schedules)
+    with folded(f"Schedule: {used}" if used else "Schedule", desk.key("schedule")) as opened:
+        if not opened:
+            return
+        target_key = desk.key(f"{index}-{racer.optimizer.key}-target")
+        taken = [name for name, _ in racer.schedules]
+        targets = schedulable(racer.entry)
+        target = st.selectbox(
+            "Acts on",
+            targets,
+            index=targets.index(taken[0]) if taken else 0,
+            format_func=lambda name: racer.entry.param[name].label,
+            key=target_key,
+            help="Which hyperparameter follows the schedule.",
+        )
+        pick = dict(racer.schedules).get(target, Pick("constant"))
+
+        def put(old: Racer, new: Pick) -> Racer:
+            return replace(old, schedules={**dict(old.schedules), target: new})
+
+        key = desk.key(f"{index}-{racer.optimizer.key}-{target}-by")
+        _show(key, pick.key)
+        st.selectbox(
+            "Schedule",
+            list(SCHEDULES),
+            format_func=lambda name: SCHEDULES[name].title,
+            key=key,
+            help="How the value changes over the planned epochs; the slider above sets the highest value it reaches.",
+            on_change=desk.callback(_of_racer(index, lambda old, name: put(old, Pick(name))), key),
+        )
+        entry = SCHEDULES[pick.key]
+        st.caption(entry.summary)
+        values = entry.complete(dict(pick.values))
+        for param in entry.params if pick != Pick("constant") else ():
+            _field(
+                desk,
+                param,
+                values[param.name],
+                f"{index}-{racer.optimizer.key}-{target}-{pick.key}-{param.name}",
+                _of_racer(index, lambda old, value, name=param.name: put(old, pick.but(**{name: value}))),
+            )
+
+
+def _treatment(desk: Desk[Training], index: int, net: Net) -> None:
+    if not isinstance(net.dropout, tuple):
+        _net_field(desk, index, DROPOUT, net.dropout)
+    key = desk.key(f"{index}-by-layer")
+    _show(key, isinstance(net.dropout, tuple))
+    if len(net.hidden) > 1:
+        st.toggle(
+            "Another rate for each layer",
+            key=key,
+            help="Dropout by layer instead of one rate for the whole network.",
+            on_change=desk.callback(_of_net(index, lambda on: {"dropout": net.rates if on else net.rates[0]}), key),
+        )
+    for layer, rate in enumerate(net.rates if isinstance(net.dropout, tuple) else ()):
+        param = DROPOUT.but(name=f"dropout-{layer}", title=f"dropout, layer {layer + 1}")
+        rates = net.rates
+        _field(
+            desk,
+            param,
+            rate,
+            f"{index}-{param.name}",
+            _of_net(index, lambda value, at=layer, all_=rates: {"dropout": (*all_[:at], value, *all_[at + 1 :])}),
+        )
+    if any(net.rates):
+        own = desk.key(f"{index}-dropout_form")
+        change = desk.callback(_of_net(index, _one_value("dropout_form")), own)
+        control(DROPOUT_FORM, net.dropout_form, own, change)
+    for param in TREAT.values():
+        if (param.name == "delta" and net.loss != "huber") or (
+            param.name == "label_smoothing" and desk.experiment.task != "classification"
+        ):
+            continue
+        _net_field(desk, index, param, getattr(net, param.name))
+
+
+def _net_field(desk: Desk[Training], index: int, param: Param, value: Any) -> None:
+    _field(desk, param, value, f"{index}-{param.name}", _of_net(index, _one_value(param.name)))
+
+
+def _setting(desk: Desk[Training], param: Param) -> None:
+    value = getattr(desk.experiment, param.name)
+    _field(desk, param, value, param.name, lambda old, new: replace(old, **{param.name: new}))
+
+
+def _field(desk: Desk[Training], param: Param, value: Any, name: str, change: Change) -> None:
+    key = desk.key(name)
+    control(param, value, key, desk.callback(change, key))
+
+
+def _of_net(index: int, changes: Callable[[Any], dict[str, Any]]) -> Change:
+    def change(old: Training, value: Any) -> Training:
+        one = old.configurations[index]
+        return _with(old, index, replace(one, net=replace(one.net, **changes(value))))
+
+    return change
+
+
+def _of_racer(index: int, changed: Callable[[Racer, Any], Racer]) -> Change:
+    def change(old: Training, value: Any) -> Training:
+        one = old.configurations[index]
+        return _with(old, index, replace(one, racer=changed(one.racer, value)))
+
+    return change
+
+
+def _with(old: Training, index: int, one: Configuration) -> Training:
+    before, after = old.configurations[:index], old.configurations[index + 1 :]
+    return replace(old, configurations=(*before, one, *after))
+
+
+def _without(configurations: tuple, index: int) -> tuple:
+    return (*configurations[:index], *configurations[index + 1 :])
+
+
+def _button(
+    desk: Desk[Training],
+    label: str,
+    change: Callable[[Training], Training],
+    help: str,
+    *,
+    disabled: bool = False,
+    choose: int | None = None,
+) -> None:
+    used = desk.callback(lambda old, _: change(old))
+
+    def pressed() -> None:
+        used()
+        if choose is not None:
+            st.session_state[desk.key("chosen")] = choose
+
+    st.button(label, key=desk.key(f"button-{label}"), help=help, disabled=disabled, on_click=pressed)
+
+
+def _card(entry: Entry) -> None:
+    if entry.formula:
+        st.latex(entry.formula)
+    if entry.note:
+        st.markdown(entry.note)
+    st.markdown(f"[{entry.source}]({entry.source.url})" if entry.source.url else str(entry.source))
+
+
+def _show(key: str, value: Any) -> None:
+    """Let a widget show the training's value. Assigning what it shows already would fight the visitor's hand."""
+    if st.session_state.get(key) != value:
+        st.session_state[key] = value
+
+
+# The run -------------------------------------------------------------------------------------------------------------
+
+
+def run_panel(desk: Desk[Training], job: Job) -> None:
+    """Start, pause, one step, one epoch, back to the same initial weights; and which view is shown."""
+    training = desk.experiment
+    buttons = {
+        "Start": (":material/play_arrow:", job.start, "Train, or go on training, to the last epoch."),
+        "Pause": (":material/pause:", job.pause, "Stop where it is; Start goes on as if nothing had happened."),
+        "One step": (":material/skip_next:", lambda: job.start(1), "Take one batch, and look."),
+        "One epoch": (
+            ":material/fast_forward:",
+            lambda: job.start(training.steps_an_epoch),
+            "Go through all training examples once.",
+        ),
+        "Same weights": (
+            ":material/restart_alt:",
+            job.reset,
+            "Back to the same initial weights: nothing else changes.",
+        ),
+    }
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        for label, (icon, action, help) in buttons.items():
+            kind = "primary" if label == "Start" else "secondary"
+            st.button(label, icon=icon, key=desk.key(label), help=help, on_click=action, type=kind)
+        st.space("stretch")
+        _segments(desk, VIEW)
+        if training.view == "layers":
+            _segments(desk, QUANTITY)
+        else:
+            with folded("Curves", desk.key("curves"), popover=True) as opened:
+                if opened:
+                    _curves(desk)
+
+
+def _segments(desk: Desk[Training], param: Param) -> None:
+    key, value = desk.key(param.name), getattr(desk.experiment, param.name)
+    _show(key, value)
+    change = desk.callback(lambda old, new: replace(old, **{param.name: new or value}), key)  # one is always chosen
+    st.segmented_control(param.label, param.options, key=key, help=param.help, on_change=change)
+
+
+def _curves(desk: Desk[Training]) -> None:
+    for name, (title, help, _) in CURVES.items():
+        key = desk.key(f"curve-{name}")
+        _show(key, name in desk.experiment.curves)
+
+        def change(old: Training, on: bool, name: str = name) -> Training:
+            wanted = {*old.curves, name} if on else {*old.curves} - {name}
+            return replace(old, curves=tuple(other for other in CURVES if other in wanted))
+
+        st.checkbox(title, key=key, help=help, on_change=desk.callback(change, key))
+
+
+def live_panel(desk: Desk[Training], job: Job) -> None:
+    """How far the run has come, and its pictures. While it goes on, the stage asks for more."""
+    glance = job.glance()
+    if glance.progress is None:
+        job.measure()
+        glance = _first_look(job)
+    _status(desk, glance)
+    if glance.progress is None:
+        return
+    record = training_record(
+        glance.training,
+        glance.progress,
+        run=glance.run,
+        chosen=chosen(desk),
+        live=TICK if glance.running else None,
+        memo=glance.memo,
+    )
+    stage(record, key=desk.key("stage"), tick=_nothing)
+
+
+def _nothing() -> None:
+    """The stage asks for more: the fragment runs again, and that is all."""
+
+
+def _first_look(job: Job) -> Glance:
+    """The start takes a moment to be measured; waiting for it here saves an empty picture."""
+    import time
+
+    for _ in range(200):
+        glance = job.glance()
+        if glance.progress is not None or glance.problem:
+            return glance
+        time.sleep(0.02)
+    return job.glance()
+
+
+def _status(desk: Desk[Training], glance: Glance) -> None:
+    reset = st.session_state.pop(desk.key("reset-by"), None)
+    progress, training = glance.progress, glance.training
+    step = progress.step if progress else 0
+    share = min(1.0, step / training.steps)
+    words = f"Epoch {step / training.steps_an_epoch:.4g} of {training.epochs}, step {step} of {training.steps}"
+    if glance.seconds_left is not None:
+        words += f" · about {_duration(glance.seconds_left)} left"
+    elif step >= training.steps:
+        words += " · done"
+    elif step:
+        words += " · paused"
+    if reset:
+        words += f" · started anew, because {' and '.join(name.replace('_', ' ') for name in reset)} changed"
+    st.progress(share, text=words)
+    if glance.problem:
+        st.warning(glance.problem, icon=":material/error_outline:")
+    for name, history in zip(names(training), progress.histories if progress else (), strict=False):
+        if history.failure:
+            at = history.failure
+            way = "on the way to the loss" if at.way == "forward" else "of the gradient"
+            st.error(
+                f"**{name} diverged** at step {at.step}: numbers {way} stopped being finite first in layer {at.layer}"
+                f"{f' (seed {at.seed})' if training.seeds > 1 else ''}. What came before stays. A smaller learning "
+                "rate, gradient clipping, or smaller initial weights help; *Same weights* starts over.",
+                icon=":material/crisis_alert:",
+            )
+
+
+def _duration(seconds: float) -> str:
+    return f"{max(1, round(seconds))} s" if seconds < 90 else f"{seconds / 60:.0f} min"
+
+
+def summary(job: Job) -> None:
+    """The configurations at the newest moment, as a table."""
+    glance = job.glance()
+    if glance.progress is None:
+        return
+    training, rows = glance.training, []
+    for name, racer, history in zip(
+        names(training), (one.racer for one in training.configurations), glance.progress.histories, strict=True
+    ):
+        stop = earliest_stop(history)
+        hue = style(racer.optimizer.key).hue
+        row = [
+            f":{hue}[●] {name}",
+            *(_median(getattr(history, f"{part}_loss")) for part in ("train", "validation", "test")),
+        ]
+        if training.task == "classification":
+            row += [
+                _median(getattr(history, f"{part}_accuracy"), share=True) for part in ("train", "validation", "test")
+            ]
+        row.append(f"step {stop[0]}, {number(stop[1])}" if stop else "–")
+        rows.append(row)
+    head = ["Configuration", *(f"Loss, {part}" for part in ("training", "validation", "test"))]
+    if training.task == "classification":
+        head += [f"Accuracy, {part}" for part in ("training", "validation", "test")]
+    head.append("Lowest validation loss")
+    lines = [head, ["---"] * len(head), *rows]
+    st.markdown("\n".join(f"| {' | '.join(line)} |" for line in lines))
+
+
+def _median(values: Any, share: bool = False) -> str:
+    import numpy as np
+
+    middle = float(np.median(values[:, -1]))
+    if not np.isfinite(middle):
+        return "–" if np.isnan(middle) else "∞"
+    return f"{middle:.1%}" if share else number(middle)
