@@ -595,13 +595,11 @@ def _own_table(rows: dict[int, list[str]], target: str | None) -> Table:
     if len(rows) > ROWS_AT_MOST:
         raise ValueError(f"there are more than {ROWS_AT_MOST} rows; leave some out")
     if len(rows) < ROWS_AT_LEAST:
-        raise ValueError(f"there are {_count(len(rows), 'row')} of data; at least {ROWS_AT_LEAST} are needed")
+        raise ValueError(f"the file has {_count(len(rows), 'row')} of data; at least {ROWS_AT_LEAST} are needed")
     at = len(names) - 1 if target is None else names.index(target)
-    y, classes = _target([(f"row {row}, column {_short(names[at])}", cells[at]) for row, cells in rows.items()])
+    y, classes = _target([(_place(row, names[at]), cells[at]) for row, cells in rows.items()])
     features = [i for i in range(len(names)) if i != at]
-    x = np.array(
-        [[_number(cells[i], f"row {row}, column {_short(names[i])}") for i in features] for row, cells in rows.items()]
-    )
+    x = np.array([[_number(cells[i], _place(row, names[i])) for i in features] for row, cells in rows.items()])
     return Table(x, y, tuple(names[i] for i in features), classes)
 
 
@@ -613,12 +611,13 @@ def _names(rows: dict[int, list[str]]) -> list[str]:
     number, first = next(iter(rows.items()))
     numeric = [bool(NUMBER.fullmatch(cell)) for cell in first]
     if any(numeric) or all(_strange(cell) for cell in first):
-        others = [cells for row, cells in rows.items() if row != number]
+        below = [cells for row, cells in rows.items() if row != number]
         for i, cell in enumerate(first):
-            if others and not (numeric[i] or _strange(cell)) and all(NUMBER.fullmatch(cells[i]) for cells in others):
+            same = sum(bool(NUMBER.fullmatch(cells[i])) == numeric[i] for cells in below)
+            if below and not same and not any(_strange(cells[i]) for cells in (first, *below)):
                 raise ValueError(
-                    f"row {number}, column {i + 1}: {_short(cell)} stands above numbers but beside numbers too; if "
-                    "this is a name, begin every column's name with a letter, and if not, correct it"
+                    f"row {number}, column {i + 1}: {_short(cell)} stands above {'text' if numeric[i] else 'numbers'}; "
+                    "if this is a name, begin every column's name with a letter, and if not, correct it"
                 )
         return [f"column {i + 1}" for i in range(len(first))]
     del rows[number]
@@ -673,7 +672,7 @@ def _number(cell: str, place: str) -> float:
         return 0.0
     if not SIZE_AT_LEAST <= abs(value) <= SIZE_AT_MOST:
         raise ValueError(
-            f"{place} is {_short(cell)}; other than 0, numbers may be {SIZE_AT_LEAST:g} to {SIZE_AT_MOST:g} in size: "
+            f"{place} is {_short(cell)}; a number must be 0 or {SIZE_AT_LEAST:g} to {SIZE_AT_MOST:g} in size, so "
             "choose another unit"
         )
     return value
@@ -688,6 +687,11 @@ def _strange(cell: str) -> str:
     if WITH_COMMA.fullmatch(cell):
         return f"has a comma in a number ({_short(cell)}); write 1234.5 with a point and without other marks"
     return ""
+
+
+def _place(row: int, name: str) -> str:
+    """Where a cell is. A column without a name of its own is called by its number."""
+    return f"row {row}, {name if re.fullmatch('column [0-9]+', name) else f'column {_short(name)}'}"
 
 
 def _short(text: str) -> str:
