@@ -69,6 +69,8 @@ class Dataset(Entry):
     def table(self, seed: int = 0, **values: Any) -> Table:
         """The table for one seed and these parameter values; a real set is the same for every seed.
 
+        The arrays of a real set are shared and cannot be written to.
+
         Raises ValueError, with what is allowed, on an unknown parameter or a value outside its domain.
         """
         return self.fn(_generator(seed, self.key), **self.complete(values))
@@ -318,7 +320,7 @@ def wine(rng):
         "https://doi.org/10.1111/j.1469-1809.1936.tb02137.x",
     ),
     licence=UCI,
-    note="As printed by Fisher: UCI's file has two values that differ.",
+    note="As printed by Fisher: two rows of UCI's file differ from that.",
 )
 def iris(rng):
     """The classic: one species stands apart, the other two overlap a little."""

@@ -7,6 +7,7 @@ All tests run over the catalogue: a new set is tested by existing, and has only 
 import csv
 import hashlib
 import io
+import os
 import subprocess
 import sys
 import time
@@ -347,7 +348,7 @@ def test_the_files_are_found_from_anywhere_and_need_numpy_only(tmp_path):
         "for entry in optviz.DATASETS.values(): entry.table()\n"
         "print(len(optviz.DATASETS), *sorted({name.split('.')[0] for name in sys.modules}))"
     )
-    environment = {"PYTHONPATH": str(ROOT)}
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
     )
