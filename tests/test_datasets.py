@@ -895,7 +895,7 @@ ANYTHING = (
 def test_any_text_or_bytes_gives_a_table_or_a_sentence():
     outcomes = {"table": 0, "sentence": 0}
 
-    @settings(max_examples=600)
+    @settings(max_examples=300)
     @given(ANYTHING, st.none() | st.text(max_size=3), st.text(max_size=60))
     def given_anything(source, target, name):
         try:
