@@ -552,7 +552,7 @@ def _rows(text: str) -> dict[int, list[str]]:
     number, width = 0, 0
     try:
         for number, record in enumerate(reader, start=1):
-            if not any(map(str.strip, record)):
+            if not "".join(record).strip():
                 continue
             width = width or len(record)
             if width > COLUMNS_AT_MOST:
