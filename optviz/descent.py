@@ -190,7 +190,7 @@ def descend_together(
         draws = jax.tree.map(lambda *each: _roomy(each, room), *draws)
         arguments = (values, carried, np.int64(state.t + done), np.int64(count), draws)
         carried, record, update = compiled(*arguments)
-        records.append(jax.tree.map(lambda part, count=count: np.asarray(part)[:, :count], record))
+        records.append([np.asarray(part)[:count].T for part in record])
         done += count
     value, norm, lr = (np.concatenate(parts, axis=1) for parts in zip(*records, strict=True))
     last = State(state.t + steps, *jax.tree.map(np.asarray, carried))
@@ -206,22 +206,24 @@ def _roomy(each: Sequence[np.ndarray], room: int) -> np.ndarray:
 
 
 def _build_together(problem: Problem, rule: Rule) -> Callable:
-    """k runs at once that record only numbers."""
+    """k runs at once that record only numbers. Only the move is vectorized: the loop and its indices are common."""
     _, move = _mover(problem, rule)
 
     def run(values, carried, first, steps, draws):
         def advance(i, now):
             carry, records, _ = now
             t = (first + i).astype(carried[0].dtype)
-            carry, (_, _, step, lr, *_), (value, raw) = move(
-                values, carry, t, jax.tree.map(lambda draw: draw[i], draws)
+            drawn = jax.tree.map(lambda draw: jax.lax.dynamic_index_in_dim(draw, i, 0, keepdims=False), draws)
+            carry, (_, _, step, lr, *_), (value, raw) = jax.vmap(lambda *one: move(values, one[0], t, one[1]))(
+                carry, drawn
             )
-            return carry, _put(records, (value, jnp.sqrt(jnp.sum(raw**2)), lr), i), step
+            return carry, _put(records, (value, jnp.sqrt(jnp.sum(raw**2, axis=1)), lr), i), step
 
-        room = (jnp.zeros(len(jax.tree.leaves(draws)[0]), carried[0].dtype),) * 3
-        return jax.lax.fori_loop(0, steps, advance, (carried, room, jnp.zeros_like(carried[0])))
+        room = len(jax.tree.leaves(draws)[0]), len(carried[0])
+        records = (jnp.zeros(room, carried[0].dtype),) * 3
+        return jax.lax.fori_loop(0, steps, advance, (carried, records, jnp.zeros_like(carried[0])))
 
-    return jax.jit(jax.vmap(run, in_axes=(None, 0, None, None, 1)))
+    return jax.jit(run)
 
 
 def _arguments(problem: Problem, rule: Rule, steps: int, horizon: int, state: State | None) -> tuple:
