@@ -16,15 +16,29 @@ distance doubles. Measuring is NumPy's work and compiles nothing.
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.special import erf
 
-from optviz.datasets import DATASETS, TEST, VALIDATION, Split, Table, split, standardized
+from optviz.datasets import (
+    ANGLE,
+    COPIES,
+    DATASETS,
+    SHIFT,
+    TEST,
+    VALIDATION,
+    Split,
+    Table,
+    augmented,
+    split,
+    standardized,
+)
 from optviz.descent import State, Trajectory, begin_together, descend_together
 from optviz.experiment import SEED, Pick, Racer
 from optviz.networks import (
@@ -45,11 +59,14 @@ from optviz.problems import Problem, from_network
 from optviz.spec import Param
 
 CONFIGURATIONS_AT_MOST = 4
-MOMENTS = 200  # measured moments of a run that are kept
+MOMENTS, PLANNED = 200, 100  # measured moments that are kept at most, and those of a run as long as planned
 WORK_AT_MOST = 1e12  # parameters × examples seen × seeds, over all configurations: about ten minutes of one core
 NUMBERS_AT_MOST = 4_000_000  # parameters × seeds, over all configurations; 32 MB for each slot of an optimizer
 STEPS_AT_MOST = 2_000_000  # steps × seeds × configurations: 16 MB of batch losses
+ACTIVATIONS_AT_MOST = 20_000_000  # examples of a batch × units and inputs × seeds: 160 MB, a few times over
+NEWTON_AT_MOST = 500  # parameters: its Hessian has their square
 PROBE = 256  # training examples at which layers are looked at
+BATCHES = 8  # from which the gradient noise scale is estimated
 SNAPSHOTS = 500_000  # numbers of all kept snapshots of θ together: 4 MB
 
 
@@ -176,6 +193,8 @@ EPOCHS = Param(
     help="How often the run goes through all training examples. Schedules count with it.",
 )
 SEEDS = Param("seeds", "", 1, 1, 32, domain="[1, 32]", static=True, help="How many seeds are trained at once.")
+DEPTH = Param("depth", "", 10, 1, 20, domain="[1, 50]", help="How many layers the signal passes.")
+WIDTH = Param("width", "", 256, 1, 256, domain="[1, 256]", help="Units in each layer.")
 STANDARDIZE = Param(
     "standardize", "", True, help="Brings every column to mean 0 and deviation 1, by the training part."
 )
@@ -205,7 +224,8 @@ CURVES = {  # name: (title, what it shows, whether on a log axis)
     ),
     "norm": ("Gradient ‖g‖", "Length of the batch's gradient, before clipping.", True),
 }
-SETTINGS = {param.name: param for param in (BATCH_SIZE, EPOCHS, SEED, SEEDS, STANDARDIZE, VALIDATION, TEST)}
+AUGMENT = {param.name: param for param in (COPIES.but(default=0), SHIFT, ANGLE)}
+SETTINGS = {param.name: param for param in (BATCH_SIZE, EPOCHS, SEED, SEEDS, STANDARDIZE, VALIDATION, TEST)} | AUGMENT
 
 
 @dataclass(frozen=True)
@@ -272,13 +292,31 @@ class Configuration:
 
 
 @dataclass(frozen=True)
+class Own:
+    """A table that is in no catalogue, such as a visitor's CSV file. Two are equal if their numbers are."""
+
+    table: Table = field(compare=False)
+    name: str = ""
+    digest: str = field(init=False)
+
+    def __post_init__(self):
+        parts = (np.ascontiguousarray(self.table.x), np.ascontiguousarray(self.table.y), repr(self.table[2:]).encode())
+        object.__setattr__(self, "digest", hashlib.sha256(b"".join(bytes(part) for part in parts)).hexdigest())
+
+
+@dataclass(frozen=True)
 class Training:
     """A screen of the training laboratory. Raises ValueError, with what is allowed, on what cannot be trained.
 
     `batch_size` 0 is the full batch. The data are split by `seed`: the shares `validation` and `test` are kept apart.
+    To the training part of pictures, `copies` altered ones of each can be added (`shift` pixels, `angle` degrees).
+
+    A run holds in memory, at most, parameters × seeds ≤ 4 million numbers a few times over (θ, its gradient, the
+    optimizer's slots), 16 MB of batch losses, and the batches and activations of one step: examples × units × seeds ≤
+    20 million numbers.
     """
 
-    dataset: Pick
+    dataset: Pick | Own
     configurations: tuple[Configuration, ...]
     batch_size: int = int(BATCH_SIZE.default)
     epochs: int = int(EPOCHS.default)
@@ -287,13 +325,17 @@ class Training:
     standardize: bool = True
     validation: float = 0.2
     test: float = 0.2
+    copies: int = 0
+    shift: float = float(SHIFT.default)
+    angle: float = float(ANGLE.default)
     view: str = str(VIEW.default)
     quantity: str = str(QUANTITY.default)
     curves: tuple[str, ...] = ("loss", "accuracy", "lr")  # names of CURVES
 
     def __post_init__(self):
+        data = self.dataset
         checked = {
-            "dataset": self.dataset.canonical(DATASETS.find(self.dataset.key)),
+            "dataset": data if isinstance(data, Own) else data.canonical(DATASETS.find(data.key)),
             "configurations": tuple(self.configurations),
             **{name: param.check(getattr(self, name)) for name, param in (SETTINGS | LOOKS).items()},
             "curves": tuple(dict.fromkeys(self.curves)),
@@ -314,12 +356,27 @@ class Training:
         self._refuse_too_large()
 
     def _refuse_too_large(self) -> None:
-        sizes = [network.size for network in self.networks]
+        sizes, units = [network.size for network in self.networks], [network.units for network in self.networks]
         work = sum(sizes) * self.epochs * len(self.parts.train.y) * self.seeds
         if work > WORK_AT_MOST:
             raise ValueError(
                 f"this training is too large: parameters × examples × epochs × seeds, over all configurations, is "
                 f"{work:.1e}, and at most {WORK_AT_MOST:.0e} are allowed; take fewer of any"
+            )
+        for configuration, size in zip(self.configurations, sizes, strict=True):
+            memory = int(configuration.racer.values.get("memory", 1))
+            if configuration.racer.optimizer.key == "newton" and size > NEWTON_AT_MOST:
+                raise ValueError(
+                    f"Newton's method solves with a matrix of parameters × parameters; it is offered up to "
+                    f"{NEWTON_AT_MOST} parameters, not {size}"
+                )
+            if size * self.seeds * memory > NUMBERS_AT_MOST:
+                raise ValueError(f"parameters × seeds × memory may be {NUMBERS_AT_MOST} at most, not {size} × {memory}")
+        values = self.parts.train.x.shape[1]
+        if self.size * (max(units) + values) * self.seeds > ACTIVATIONS_AT_MOST:
+            raise ValueError(
+                f"a step of {self.size} examples through {max(units)} hidden units under {self.seeds} seeds is too "
+                f"large: examples × (units + inputs) × seeds may be {ACTIVATIONS_AT_MOST} at most; take smaller batches"
             )
         if sum(sizes) * self.seeds > NUMBERS_AT_MOST:
             raise ValueError(
@@ -340,7 +397,8 @@ class Training:
     @property
     def parts(self) -> Split:
         """The data as the networks see them."""
-        return _parts(self.dataset, self.seed, self.standardize, self.validation, self.test)
+        picture = (self.copies, self.shift, self.angle) if self.copies else None
+        return _parts(self.dataset, self.seed, self.standardize, self.validation, self.test, picture)
 
     @property
     def size(self) -> int:
@@ -408,10 +466,24 @@ def targets(table: Table) -> np.ndarray:
     return np.eye(len(table.classes))[table.y] if table.classes else table.y[:, None]
 
 
-@lru_cache(maxsize=8)
-def _parts(dataset: Pick, seed: int, standardize: bool, validation: float, test: float) -> Split:
-    table = DATASETS[dataset.key].table(seed=seed, **dict(dataset.values))
+@lru_cache(maxsize=8)  # of at most 16 MB each
+def _parts(
+    dataset: Pick | Own,
+    seed: int,
+    standardize: bool,
+    validation: float,
+    test: float,
+    picture: tuple[int, float, float] | None,
+) -> Split:
+    if isinstance(dataset, Own):
+        table, image = dataset.table, None
+    else:
+        table, image = DATASETS[dataset.key].table(seed=seed, **dict(dataset.values)), DATASETS[dataset.key].image
     parts = split(table, validation=validation, test=test, seed=seed)
+    if picture:
+        copies, shift, angle = picture
+        more = augmented(parts.train, image, shift=shift, angle=angle, copies=copies, seed=seed)
+        parts = parts._replace(train=more)
     return standardized(parts) if standardize else parts
 
 
@@ -520,7 +592,7 @@ def begin(training: Training) -> Progress:
                 clipped=empty[0].astype(bool),
                 snapshots=thetas[:1],
                 snapshot_steps=np.zeros(1, np.int64),
-                distance=max(1, -(-training.steps // MOMENTS)),
+                distance=max(1, -(-training.steps // PLANNED)),
                 **measured,
             )
         )
@@ -760,7 +832,40 @@ def _inside(training: Training, index: int, theta: np.ndarray, update: np.ndarra
                 _counts(layer.weight, BINS["weight"]),
             )
         )
-    return Layers(*(np.array(column)[None] for column in zip(*rows, strict=True))), math.nan
+    return Layers(*(np.array(column)[None] for column in zip(*rows, strict=True))), _scale_now(training, index, theta)
+
+
+def _scale_now(training: Training, index: int, theta: np.ndarray) -> float:
+    """The gradient noise scale at θ, from the gradients of BATCHES batches with nothing dropped."""
+    network, net, train = training.networks[index], training.configurations[index].net, training.parts.train
+    size = min(training.size, len(train.y) // BATCHES, PROBE)
+    least = 2 if net.normalization == "batch" else 1
+    if size < least:
+        return math.nan
+    layers, factors = network.unravel(theta), measuring_factors(network, net.rates, net.dropout_form == "inverted")
+    table = train.take(np.arange(BATCHES * size))
+    x, target = (part.reshape(BATCHES, size, -1) for part in (table.x, targets(table)))
+    _, passes = forward(network, layers, x, factors=factors)
+    grads, _ = backward(network, layers, passes, target, **_terms(net))
+    return noise_scale(network.ravel(grads), size)[0]
+
+
+def noise_scale(gradients: np.ndarray, size: int) -> tuple[float, float, float]:
+    """The simple noise scale tr Σ/|G|², and its two parts, from gradients (b, n) of b batches of `size` examples.
+
+    Σ is the covariance of one example's gradient and G its mean; batches much smaller than the scale are mostly noise,
+    much larger ones waste examples. Both parts are unbiased estimates: with S = |g|² averaged over the batches and
+    B = |mean of g|², tr Σ = size·(S − B)·b/(b − 1) and |G|² = B − tr Σ/(b·size). Where the estimate of |G|² is not
+    positive, the noise drowns the gradient and the scale is infinite.
+
+    McCandlish, Kaplan, Amodei & OpenAI Dota Team (2018), An Empirical Model of Large-Batch Training, appendix A.1,
+    https://arxiv.org/abs/1812.06162
+    """
+    b = len(gradients)
+    small, big = float((gradients**2).sum(axis=1).mean()), float((gradients.mean(axis=0) ** 2).sum())
+    trace = size * (small - big) * b / (b - 1)
+    square = big - trace / (b * size)
+    return (trace / square if square > 0 else math.inf if square <= 0 else math.nan), trace, square
 
 
 def _counts(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
@@ -769,11 +874,103 @@ def _counts(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
     return np.histogram(np.clip(known, edges[0], edges[-1]), edges)[0]
 
 
+# At the start --------------------------------------------------------------------------------------------------------
+
+
+class Signal(NamedTuple):
+    """What passes through each of the layers of a network before any training, (layers,) or (layers, 40) each.
+
+    `…_variance` is the theory's for layers of infinite width, to be drawn on top.
+    """
+
+    pre_mean: np.ndarray  # z = x·W
+    pre_deviation: np.ndarray
+    pre_variance: np.ndarray
+    mean: np.ndarray  # a, the activation of z
+    deviation: np.ndarray
+    second_moment: np.ndarray  # the theory's mean of a²
+    gradient_mean: np.ndarray  # of ∂/∂z, for normal numbers of variance 1 that come back from above
+    gradient_deviation: np.ndarray
+    gradient_variance: np.ndarray
+    pres: np.ndarray  # histograms, with the edges in BINS ("activation")
+    activations: np.ndarray
+    gradients: np.ndarray  # of log₁₀ of the absolute value (BINS "gradient")
+
+
+NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(200)
+
+
+def signal(
+    *,
+    activation: str = "tanh",
+    init: str = "xavier_normal",
+    init_scale: float | None = None,
+    depth: int = 10,
+    width: int = 256,
+    x: np.ndarray | None = None,
+    seed: int = 0,
+) -> Signal:
+    """Send inputs x (m, d), 256 standard normal examples if left out, through `depth` layers of `width` units with
+    fresh weights and no biases, and normal numbers of variance 1 back from the last layer's activations.
+
+    The theory, with σ² the variance of a weight: q₁ = d σ² mean(x²), then q ← width·σ²·E[f(√q·ζ)²] for the variance of
+    z, and backwards g ← width·σ²·E[f′(√q·ζ)²]·g, ζ standard normal (Poole et al. 2016, Schoenholz et al. 2017; for a
+    linear f it is Xavier's argument, for ReLU He's). The expectations are Gauss–Hermite sums of 200 nodes, exact for
+    the piecewise linear activations. Raises ValueError, with what is allowed, on a size outside its bounds.
+    """
+    act, entry = ACTIVATIONS.find(activation), INITS.find(init)
+    depth, width = int(DEPTH.check(depth)), int(WIDTH.check(width))
+    rng = np.random.default_rng([int(SEED.check(seed)), 4])
+    a = rng.standard_normal((PROBE, width)) if x is None else np.asarray(x, np.float64)
+    if a.ndim != 2 or not 1 <= a.size <= ACTIVATIONS_AT_MOST // (depth + 1):
+        raise ValueError("x must be a table of examples (m, d) of at most 1.8 million numbers")
+    given = entry.complete({} if init_scale is None or not entry.params else {"scale": init_scale})
+    scale = float(given.get("scale", 1.0))
+    asked = {name: {"xp": np, "erf": erf}[name] for name in act.needs}
+    weights, pres, activations, q, square = [], [], [], [], []
+    moment = float((a**2).mean())
+    for _ in range(depth):
+        weights.append(entry.fn(rng, a.shape[1], width, **given))
+        q.append(a.shape[1] * entry.variance(a.shape[1], width, scale) * moment)
+        pres.append(a @ weights[-1])
+        a = act.fn(pres[-1], **asked)
+        activations.append(a)
+        moment = float(WEIGHTS @ act.fn(np.sqrt(q[-1]) * NODES, **asked) ** 2 / WEIGHTS.sum())
+        square.append(moment)
+    back, g, gradients, theory = rng.standard_normal(a.shape), 1.0, [], []
+    for number in reversed(range(depth)):
+        back = back * act.slope(pres[number])
+        g *= float(WEIGHTS @ act.slope(np.sqrt(q[number]) * NODES) ** 2 / WEIGHTS.sum())
+        gradients.append(back)
+        theory.append(g)
+        back = back @ weights[number].T
+        g *= width * entry.variance(len(weights[number]), width, scale)
+    gradients, theory = gradients[::-1], theory[::-1]
+    with np.errstate(divide="ignore"):
+        sizes = [np.log10(np.abs(gradient)) for gradient in gradients]
+    columns = (
+        *_moments(pres),
+        q,
+        *_moments(activations),
+        square,
+        *_moments(gradients),
+        theory,
+        [_counts(z, BINS["activation"]) for z in pres],
+        [_counts(one, BINS["activation"]) for one in activations],
+        [_counts(one, BINS["gradient"]) for one in sizes],
+    )
+    return Signal(*(np.array(column) for column in columns))
+
+
+def _moments(layers: Sequence[np.ndarray]) -> tuple[list[float], list[float]]:
+    return [float(layer.mean()) for layer in layers], [float(layer.std()) for layer in layers]
+
+
 # From Python ---------------------------------------------------------------------------------------------------------
 
 
 def train(
-    dataset: str | Pick,
+    dataset: str | Pick | Table,
     optimizer: str,
     *,
     hidden: Sequence[int] = (16,),
@@ -789,7 +986,9 @@ def train(
     test: float = 0.2,
     **more: Any,
 ) -> Trajectory:
-    """Train one network on one data set: `train("digits", "sgd", hidden=(64, 32), batch_size=32, epochs=10, lr=0.05)`.
+    """Train one network on one data set, listed or a table of your own:
+
+        train("digits", "sgd", hidden=(64, 32), batch_size=32, epochs=10, lr=0.05)
 
     `more` are the optimizer's hyperparameters, and the other fields of `Net` (normalization, loss, l2, clip, …). A
     regression's loss is the squared error unless it is given.
@@ -801,15 +1000,16 @@ def train(
     `snapshot_step` (q,), and `norm` (T,), the length of each gradient. Raises ValueError, with what is allowed, on an
     unknown name or a value outside its domain; a run that diverges is returned with its infinities.
     """
-    pick = dataset if isinstance(dataset, Pick) else Pick(dataset)
+    known = Own(dataset) if isinstance(dataset, Table) else Pick(dataset) if isinstance(dataset, str) else dataset
+    task = known.table.task if isinstance(known, Own) else DATASETS.find(known.key).task
     own = {f.name for f in fields(Net)}
     treated = {name: more.pop(name) for name in list(more) if name in own}
-    if "loss" not in treated and DATASETS.find(pick.key).task == "regression":
+    if "loss" not in treated and task == "regression":
         treated["loss"] = "squared_error"
     given = {name: Pick(one) if isinstance(one, str) else one for name, one in (schedules or {}).items()}
     net = Net(hidden=tuple(hidden), activation=activation, init=init, dropout=_hashable(dropout), **treated)
     training = Training(
-        pick,
+        known,
         (Configuration(net, Racer(Pick(optimizer, more), given)),),
         batch_size=batch_size,
         epochs=epochs,
