@@ -201,9 +201,10 @@ STANDARDIZE = Param(
 # What of a training is shown. None of it changes a run.
 VIEW = _choice(
     "view",
-    ("result", "layers", "weights", "network"),
+    ("result", "layers", "weights", "network", "start"),
     "result",
-    "What the network answers, what goes on in its layers, its first weights as pictures, or the network itself.",
+    "What the network answers, what goes on in its layers, its first weights as pictures, the network itself, or what "
+    "passes through ten layers at the start, before any training.",
 )
 QUANTITY = _choice(
     "quantity",
@@ -399,6 +400,11 @@ class Training:
         """The data as the networks see them."""
         picture = (self.copies, self.shift, self.angle) if self.copies else None
         return _parts(self.dataset, self.seed, self.standardize, self.validation, self.test, picture)
+
+    @property
+    def image(self) -> tuple[int, int] | None:
+        """The rows and columns of each example, if it is a picture."""
+        return None if isinstance(self.dataset, Own) else DATASETS[self.dataset.key].image
 
     @property
     def size(self) -> int:

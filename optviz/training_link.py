@@ -25,17 +25,21 @@ from optviz.training import (
     TREAT,
     Configuration,
     Net,
+    Own,
     Training,
 )
 
 NUMBERS = {**MAKE, DROPOUT_FORM.name: DROPOUT_FORM, **TREAT}  # the fields of a Net that hold one value
+OWN = "own"  # stands for a table that is in no catalogue
 NONE = "none"  # no hidden layer, no curve
 
 
 def to_query(training: Training, default: Training) -> dict[str, list[str]]:
     """The fields of a link to `training`, without those that `default` has already; {} for the default itself."""
     query: dict[str, list[str]] = {}
-    if training.dataset != default.dataset:
+    if isinstance(training.dataset, Own):
+        query["data"] = [OWN]
+    elif training.dataset != default.dataset:
         params = DATASETS[training.dataset.key].param
         pairs = {name: params[name].write(value) for name, value in training.dataset.values}
         query["data"] = [join(training.dataset.key, pairs)]
@@ -57,6 +61,8 @@ def from_query(query: Query, default: Training) -> tuple[Training, list[str]]:
     if "data" in one:
         with forgiving(messages):
             key, given = split_pairs(one["data"], messages)
+            if key == OWN:
+                raise ValueError("it was made with a table of its owner's, which no link carries")
             changes["dataset"] = Pick(key, read_values(DATASETS.find(key).param, given, messages))
     if "curves" in one:
         changes["curves"] = () if one["curves"] == NONE else tuple(one["curves"].split("~"))
@@ -92,6 +98,7 @@ def _write(one: Configuration) -> str:
             "x" if isinstance(net.dropout, tuple) else ""
         )
     if net.init != blank.init or net.init_scale != blank.init_scale:
+        assert net.init_scale is not None  # it is filled in when a Net is made
         pairs["init_scale"] = NUMBERS["init_scale"].write(net.init_scale)
     for name, param in NUMBERS.items():
         if name != "init_scale" and getattr(net, name) != getattr(blank, name):

@@ -11,15 +11,18 @@ Parts of pictures that do not change carry a name (`id`), so that they can be se
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from optviz.datasets import DATASETS, Table
+from optviz.datasets import Table
 from optviz.experiment import labels
 from optviz.figures import theme
+from optviz.networks import ACTIVATIONS, INITS
 from optviz.spec import number
-from optviz.training import BINS, CURVES, History, Progress, Training, predict
+from optviz.training import BINS, CURVES, History, Progress, Training, predict, signal
 
 GRID = 56  # cells of a side of the picture of what a network answers
 PARTS_AT_MOST = 40  # moments at which it is kept
@@ -27,7 +30,7 @@ CONFIDENCES = 12  # shades of a class
 TILES_AT_MOST = 64
 MISTAKES_AT_MOST = 24
 DRAWN_UNITS_AT_MOST = 60  # of a network that is drawn as a graph
-BACKGROUND = {"light": "#FFFFFF", "dark": "#0E1117"}
+BACKGROUND = {"light": "#FFFFFF", "dark": "#1A1A19"}  # of Streamlit's pages
 BAND = ("low", "high")
 
 
@@ -45,8 +48,10 @@ def training_record(
     of one network shows."""
     histories = progress.histories
     moments = histories[0].moments
-    view = {"result": _result, "layers": _layers, "weights": _weights, "network": _network}[training.view]
-    racers, panels = view(training, progress, run, min(chosen, len(histories) - 1), {} if memo is None else memo)
+    views = {"result": _result, "layers": _layers, "weights": _weights, "network": _network, "start": _start}
+    racers, panels = views[training.view](
+        training, progress, run, min(chosen, len(histories) - 1), {} if memo is None else memo
+    )
     return {
         "steps": len(moments) - 1,
         "time": {
@@ -58,7 +63,7 @@ def training_record(
         "panels": panels,
         "racers": racers,
         "scales": {mode: theme.scale(mode) for mode in theme.SCALES},
-        "revision": f"{training.dataset.key} {training.view}",
+        "revision": f"{training.dataset} {training.view}",
         "autoplay": False,
         "loop": False,
         "compact": False,
@@ -201,7 +206,7 @@ def _result(
         panels = [_fit(training, progress, run, memo)]
     elif training.task == "classification":
         panels = [_confusion(training, progress, chosen)]
-        if DATASETS[training.dataset.key].image:
+        if training.image:
             panels.append(_mistakes(training, progress, run, chosen))
     return _lines(training, progress), [*panels, *_curves(training, progress)]
 
@@ -439,9 +444,9 @@ def _mistakes(training: Training, progress: Progress, run: str, chosen: int) -> 
     part, table = _judged_part(training)
     answer = predict(training, chosen, progress.histories[chosen].snapshots[-1], table.x).argmax(axis=1)
     wrong = np.flatnonzero(answer != table.y)[:MISTAKES_AT_MOST]
-    image = DATASETS[training.dataset.key].image
-    assert image is not None
-    pictures = table.x[wrong].reshape(-1, *image)
+    assert training.image is not None
+    _, seen = _judged_part(replace(training, standardize=False))  # as a person would see them
+    pictures = seen.x[wrong].reshape(-1, *training.image)
     step = progress.step
     tags = [f"{table.classes[table.y[i]]} → {table.classes[answer[i]]}" for i in wrong]
     return _mosaic(
@@ -606,7 +611,7 @@ def _weights(
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """The first layer's weights as pictures of the inputs, one for each unit; where inputs are no picture, as rows."""
     history, network = progress.histories[chosen], training.networks[chosen]
-    image = DATASETS[training.dataset.key].image or (1, network.widths[0])
+    image = training.image or (1, network.widths[0])
     units = min(network.widths[1], TILES_AT_MOST)
 
     def picture(theta: np.ndarray) -> np.ndarray:
@@ -634,7 +639,7 @@ def _network(
     """The network as a graph, with the units that the next step drops for the first example of its batch."""
     network, net = training.networks[chosen], training.configurations[chosen].net
     widths = network.widths
-    panel = {
+    panel: dict[str, Any] = {
         "name": "network",
         "kind": "picture",
         "title": "The network at the next step",
@@ -707,3 +712,126 @@ def _network(
         },
     }
     return _lines(training, progress), [panel, *_curves(training, progress)]
+
+
+# Before any training -------------------------------------------------------------------------------------------------
+
+DEPTH, WIDTH = 10, 128
+
+
+def _start(
+    training: Training, progress: Progress, run: str, chosen: int, memo: dict
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Ten layers with fresh weights: what every initialization does to a signal on its way there and back, and the
+    histograms of the chosen network's own."""
+    net = training.configurations[chosen].net
+    activation, seed = net.activation, training.seed
+    title = ACTIVATIONS[activation].title
+    scales = {key: INITS[key].params[0].default if INITS[key].params else None for key in INITS} | {
+        net.init: net.init_scale if INITS[net.init].params else None
+    }
+    signals = {key: _signal(activation, key, scale, seed) for key, scale in scales.items()}
+    there = _by_layer(
+        "there",
+        f"On the way there: what enters {title}",
+        "lines: theory; points: measured",
+        {key: (one.pre_deviation, one.pre_variance) for key, one in signals.items()},
+        net.init,
+    )
+    back = _by_layer(
+        "back",
+        "On the way back: gradients",
+        "of ∂/∂z, with deviation 1 above",
+        {key: (one.gradient_deviation, one.gradient_variance) for key, one in signals.items()},
+        net.init,
+    )
+    own = signals[net.init]
+    name = INITS[net.init].title
+    return [], [
+        there,
+        back,
+        _by_layer_histogram(
+            "activations", f"Activations: {title}, {name}", own.activations, BINS["activation"], "activation"
+        ),
+        _by_layer_histogram(
+            "gradients", f"Gradients: {title}, {name}", own.gradients, BINS["gradient"], "log₁₀ |gradient|"
+        ),
+    ]
+
+
+@lru_cache(maxsize=128)
+def _signal(activation: str, init: str, scale: float | None, seed: int) -> Any:
+    return signal(activation=activation, init=init, init_scale=scale, depth=DEPTH, width=WIDTH, seed=seed)
+
+
+LEAST = 1e-12  # what is drawn of a deviation that has died out
+
+
+def _by_layer(
+    name: str, title: str, note: str, found: dict[str, tuple[np.ndarray, np.ndarray]], own: str
+) -> dict[str, Any]:
+    """Measured deviations as points and the theory's as lines, one colour for each initialization."""
+    traces = []
+    for i, (key, (deviation, variance)) in enumerate(found.items()):
+        color, layers = class_color(i), np.arange(1, len(deviation) + 1)
+        measured, theory = (np.where(v > LEAST, v, np.nan) for v in (deviation, np.sqrt(variance)))
+        line = {"color": color, "width": 3.5 if key == own else 1.5, "dash": "solid" if i < 7 else "dash"}
+        marker = {"color": color, "size": 10 if key == own else 6, "symbol": "circle" if i < 7 else "diamond"}
+        common = {"type": "scatter", "x": theme.array(layers), "legendgroup": key}
+        traces.append({**common, "y": theme.array(theory), "mode": "lines", "line": line, "showlegend": False})
+        traces.append(
+            {
+                **common,
+                "y": theme.array(measured),
+                "mode": "markers",
+                "marker": marker,
+                "name": INITS[key].title,
+                "hovertemplate": f"{INITS[key].title}, layer %{{x}}: %{{y:.3g}}<extra></extra>",
+            }
+        )
+    dead = [INITS[key].title for key, (deviation, _) in found.items() if not (deviation > LEAST).any()]
+    return {
+        "name": name,
+        "kind": "picture",
+        "title": title,
+        "note": note + (f"; nothing passes with {', '.join(dead)}" if dead else ""),
+        "alt": f"{title}, for every initialization.",
+        "figure": {
+            "data": traces,
+            "layout": {
+                "showlegend": name == "there",
+                "legend": {"x": 1.02, "y": 1, "bgcolor": "rgba(0,0,0,0)", "tracegroupgap": 0},
+                "xaxis": {"title": {"text": "layer"}, "dtick": 1, "range": [0.5, DEPTH + 0.5]},
+                "yaxis": {"type": "log", "title": {"text": "deviation"}, "exponentformat": "power"},
+            },
+        },
+    }
+
+
+def _by_layer_histogram(name: str, title: str, counts: np.ndarray, edges: np.ndarray, axis: str) -> dict[str, Any]:
+    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    return {
+        "name": name,
+        "kind": "picture",
+        "title": title,
+        "note": "darker is more frequent",
+        "alt": f"{title}: a histogram for each of {len(counts)} layers.",
+        "figure": {
+            "data": [
+                {
+                    "type": "heatmap",
+                    "x": list(range(1, len(counts) + 1)),
+                    "y": theme.array((edges[1:] + edges[:-1]) / 2),
+                    "z": theme.array(np.sqrt(share.T)),
+                    "coloraxis": "coloraxis",
+                    "xgap": 2,
+                    "hoverinfo": "skip",
+                }
+            ],
+            "layout": {
+                "coloraxis": {"showscale": False},
+                "xaxis": {"title": {"text": "layer"}, "dtick": 1},
+                "yaxis": {"title": {"text": axis}},
+            },
+        },
+    }

@@ -140,6 +140,10 @@ class Job:
         began = time.perf_counter()
         try:
             after = advance(training, before, steps) if before else begin(training)
+            if not before:  # the programs are compiled while the visitor looks around, and Start goes off at once
+                with self._lock:
+                    self._progress = after if run == self._run else self._progress
+                advance(training, after, 1)
         except Exception as error:  # whatever it is, the visitor must hear of it and the thread must live
             logging.getLogger(__name__).exception("A training failed")
             with self._lock:

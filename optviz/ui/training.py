@@ -8,16 +8,17 @@ from typing import Any
 
 import streamlit as st
 
-from optviz.datasets import DATASETS
+from optviz.datasets import DATASETS, read_csv
 from optviz.descent import schedulable
 from optviz.experiment import SEED, Pick, Racer
 from optviz.figures.theme import style
 from optviz.figures.training import earliest_stop, names, training_record
-from optviz.networks import INITS
+from optviz.networks import ACTIVATIONS, INITS, LOSSES
 from optviz.optimizers import OPTIMIZERS
 from optviz.schedules import SCHEDULES
 from optviz.spec import Entry, Param, number
 from optviz.training import (
+    AUGMENT,
     BATCH_SIZE,
     CONFIGURATIONS_AT_MOST,
     CURVES,
@@ -34,6 +35,7 @@ from optviz.training import (
     VIEW,
     Configuration,
     Net,
+    Own,
     Training,
 )
 from optviz.training_link import read_hidden
@@ -42,6 +44,7 @@ from optviz.ui.desk import Desk
 from optviz.ui.jobs import Glance, Job, job_of_visitor
 from optviz.ui.stage import stage
 
+UPLOAD = "="  # stands in the list of data sets for a visitor's own table
 TICK = 80  # ms between two looks at a run that goes on
 
 Change = Callable[[Training, Any], Training]
@@ -62,50 +65,93 @@ def job_of(desk: Desk[Training]) -> Job:
 def data_panel(desk: Desk[Training]) -> None:
     """Choose the data, how they are split, and what a step sees of them."""
     training = desk.experiment
-    key = desk.key("dataset")
-    _show(key, training.dataset.key)
+    key, own = desk.key("dataset"), isinstance(training.dataset, Own)
+    uploading = own or st.session_state.get(desk.key("uploading"), False)
+    _show(key, training.dataset.key if isinstance(training.dataset, Pick) and not uploading else UPLOAD)
     st.selectbox(
         "Data",
-        list(DATASETS),
-        format_func=lambda name: f"{DATASETS[name].title} · {DATASETS[name].task}",
+        [*DATASETS, UPLOAD],
+        format_func=lambda name: "Your own table (CSV)" if name == UPLOAD else f"{DATASETS[name].title}",
         key=key,
         help="What is learnt from. Changing it starts the run anew.",
-        on_change=desk.callback(_other_data, key),
+        on_change=_chose_data(desk, key),
     )
-    entry = DATASETS[training.dataset.key]
-    st.caption(entry.summary)
-    values = entry.complete(dict(training.dataset.values))
-    for param in entry.params:
-        change = _data_value(param)
-        _field(desk, param, values[param.name], f"{entry.key}-{param.name}", change)
+    if uploading:
+        _upload(desk)
+    if isinstance(training.dataset, Pick):
+        entry = DATASETS[training.dataset.key]
+        st.caption(f"{entry.summary} *({entry.task})*")
+        values = entry.complete(dict(training.dataset.values))
+        for param in entry.params:
+            change = _data_value(param)
+            _field(desk, param, values[param.name], f"{entry.key}-{param.name}", change)
     for param in (BATCH_SIZE, EPOCHS):
         _setting(desk, param)
     with folded("Split, seeds, about the data", desk.key("split")) as opened:
         if opened:
-            for param in (VALIDATION, TEST, STANDARDIZE, SEED, SEEDS):
+            for param in (SEEDS, SEED, VALIDATION, TEST, STANDARDIZE, *(AUGMENT.values() if training.image else ())):
                 _setting(desk, param)
             parts = training.parts
             st.caption(
                 f"{len(parts.train.y)} examples to train on, {len(parts.validation.y)} to validate, "
                 f"{len(parts.test.y)} to test."
             )
-            _card(entry)
+            if isinstance(training.dataset, Pick):
+                _card(DATASETS[training.dataset.key])
 
 
-def _other_data(old: Training, name: str) -> Training:
+def _chose_data(desk: Desk[Training], key: str) -> Callable[[], None]:
+    def chose() -> None:
+        name = st.session_state[key]
+        st.session_state[desk.key("uploading")] = name == UPLOAD
+        if name != UPLOAD:
+            desk.callback(lambda old, _: _on_data(old, Pick(name), DATASETS[name].task))()
+
+    return chose
+
+
+def _upload(desk: Desk[Training]) -> None:
+    """A visitor's own table. It stays in this session, and a link cannot carry it."""
+    key = desk.key("file")
+
+    def read(old: Training, file: Any) -> Training:
+        if file is None:
+            return old
+        table = read_csv(file.getvalue(), name=file.name)
+        return _on_data(old, Own(table, name=file.name), table.task)
+
+    st.file_uploader(
+        "A table of numbers with a header, the target in the last column",
+        type=["csv", "txt", "tsv"],
+        key=key,
+        help="At most 1 MB, 5,000 rows and 50 columns. Words or few whole numbers in the last column make classes, "
+        "other numbers a regression. It stays on this server as long as your visit, and no link carries it.",
+        on_change=desk.callback(read, key),
+    )
+    if isinstance(desk.experiment.dataset, Own):
+        table = desk.experiment.dataset.table
+        what = f"{len(table.classes)} classes" if table.classes else "a regression"
+        st.caption(f"{len(table.y)} rows, {table.x.shape[1]} columns to learn from, {what}.")
+
+
+def _on_data(old: Training, dataset: Pick | Own, task: str) -> Training:
     """Other data, with a loss that its task allows."""
-    loss = "cross_entropy" if DATASETS[name].task == "classification" else "squared_error"
+    loss = "cross_entropy" if task == "classification" else "squared_error"
     fitting = [
         replace(one, net=replace(one.net, loss=loss))
         if (one.net.loss == "cross_entropy") != (loss == "cross_entropy")
         else one
         for one in old.configurations
     ]
-    return replace(old, dataset=Pick(name), configurations=tuple(fitting))
+    return replace(old, dataset=dataset, configurations=tuple(fitting))
 
 
 def _data_value(param: Param) -> Change:
-    return lambda old, value: replace(old, dataset=old.dataset.but(**{param.name: value}))
+    def change(old: Training, value: Any) -> Training:
+        assert isinstance(old.dataset, Pick)
+        return replace(old, dataset=old.dataset.but(**{param.name: value}))
+
+    return change
 
 
 def configurations_panel(desk: Desk[Training]) -> None:
@@ -170,12 +216,18 @@ def _network(desk: Desk[Training], index: int, net: Net) -> None:
         "Changing what the network is made of starts the run anew.",
         on_change=desk.callback(_of_net(index, lambda text: {"hidden": read_hidden(text)}), key),
     )
-    columns = st.columns(2)
-    for place, name in enumerate(("activation", "init", "normalization", "loss")):
-        with columns[place % 2]:
-            own = desk.key(f"{index}-{name}")
-            param = MAKE[name]
-            control(param, getattr(net, name), own, desk.callback(_of_net(index, _one_value(name)), own))
+    titles = {"activation": ACTIVATIONS, "init": INITS, "loss": LOSSES}
+    for name in ("activation", "init", "normalization", "loss"):
+        own, param = desk.key(f"{index}-{name}"), MAKE[name]
+        _show(own, getattr(net, name))
+        st.selectbox(
+            param.label,
+            param.options,
+            format_func=lambda word, name=name: titles[name][word].title if name in titles else word,
+            key=own,
+            help=param.help,
+            on_change=desk.callback(_of_net(index, _one_value(name)), own),
+        )
     if INITS[net.init].params:
         _net_field(desk, index, MAKE["init_scale"], net.init_scale)
 

@@ -198,7 +198,7 @@ function headAt({ X, Y, n }, at) {
 
 function placeSprites(stage, panel) {
   placeMarks(stage, panel);
-  if (!panel.plane) placeCursor(stage, panel);
+  if (!panel.plane || panel.spec.ground?.time) placeCursor(stage, panel);
   const nodes = spritesOf(panel.heads, panel.traces.length);
   panel.traces.forEach((trace, i) => placeHead(stage, panel, trace, nodes[i]));
 }

@@ -93,19 +93,22 @@ function arrange(stage) {
   if (root.clientWidth === 0) return; // in a tab that is not open: the observer calls again
   stage.shape = shapeOf(stage);
   stage.width = root.clientWidth;
-  const pair = planes.length > 1 && stage.width >= WIDE; // from above and in space, side by side
+  const pair = planes.length === 2 && stage.width >= WIDE; // from above and in space, side by side
   const wide = stage.width >= WIDE && planes.length === 1 && curves.length > 0;
   root.classList.toggle("oz-wide", wide);
   root.classList.toggle("oz-pair", pair);
+  root.classList.toggle("oz-tiles", planes.length > 2);
   const tallLegend = Math.max(0, stage.legend.offsetHeight - 3.5 * theme.size); // leaves the player on the first screen
   const cap = Math.max(360, data.height ?? window.innerHeight * 0.65 - tallLegend);
-  const room = Math.floor(wide ? stage.width * 0.62 : pair ? stage.width / 2 - 10 : stage.width);
+  const tiles = planes.length > 2 ? Math.max(1, Math.min(planes.length === 4 ? 2 : 3, Math.floor(stage.width / 340))) : 0;
+  const tile = Math.floor((stage.width - 20 * (tiles - 1)) / tiles);
+  const room = tiles ? tile : Math.floor(wide ? stage.width * 0.62 : pair ? stage.width / 2 - 10 : stage.width);
   const title = Math.ceil(theme.size * 1.9); // the line above every plot, as in stage.css
   root.style.setProperty("--oz-title", `${title}px`);
   let height = 0;
   let width = 0;
   for (const panel of planes) {
-    panel.size = planeSize(stage, panel, room, cap);
+    panel.size = tiles ? [room, Math.round(Math.max(220, 0.7 * room))] : planeSize(stage, panel, room, cap);
     height += panel.size[1] + title;
     width = Math.max(width, panel.size[0]);
   }
