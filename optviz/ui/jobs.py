@@ -56,7 +56,7 @@ class Job:
         Job._count += 1
         self._run = f"run{id(self):x}-{Job._count}"
         self._progress: Progress | None = None
-        self._running = self._queued = False
+        self._running = self._busy = False
         self._goal = 0  # the step at which it pauses by itself
         self._pace = 1  # steps of a slice
         self._speed: float | None = None  # steps a second
@@ -104,11 +104,11 @@ class Job:
         """Go on with another training. What differs that cannot go on, which starts the run anew, is returned."""
         with self._lock:
             reset = training.resets(self._training)
-            longer = training.steps > self._training.steps and self._goal == self._training.steps
+            to_the_end = self._goal == self._training.steps
             self._training = training
             if reset:
                 self._anew()
-            elif longer:
+            elif to_the_end:
                 self._goal = training.steps
             return reset
 
@@ -119,52 +119,52 @@ class Job:
             self._running = False
 
     def _queue(self) -> None:  # with the lock held
-        if not self._queued and not self._gone:
-            self._queued = True
+        if not self._busy and not self._gone:
+            self._busy = True  # until its slice has ended: two at once would do the same work
             _pool.submit(self._slice, self._run)
 
     def _slice(self, run: str) -> None:
         with self._lock:
             if run != self._run or self._gone:
                 return
-            self._queued = False
             training, before = self._training, self._progress
             if time.monotonic() - self._seen > UNSEEN:
                 self._running = False
                 self._problem = "Paused, as nobody was looking. Start goes on."
-            left = self._goal - before.step if before else 1
-            steps = min(self._pace, left)
-            if before and (not self._running or left <= 0):
-                self._running = False
+            steps = min(self._pace, self._goal - before.step) if before else 0
+            if before and (not self._running or steps <= 0):
+                self._running = self._busy = False
                 return
         began = time.perf_counter()
         try:
             after = advance(training, before, steps) if before else begin(training)
-            if not before:  # the programs are compiled while the visitor looks around, and Start goes off at once
-                with self._lock:
-                    self._progress = after if run == self._run else self._progress
-                advance(training, after, 1)
+            if not before:
+                self._publish(run, after)
+                advance(training, after, 1)  # compiles while the visitor looks around, so that Start goes off at once
         except Exception as error:  # whatever it is, the visitor must hear of it and the thread must live
             logging.getLogger(__name__).exception("A training failed")
             with self._lock:
                 if run == self._run:
-                    self._running, self._problem = False, f"The training stopped: {error}"
+                    self._running, self._busy, self._problem = False, False, f"The training stopped: {error}"
             return
         took = time.perf_counter() - began
+        self._publish(run, after)
         with self._lock:
-            if run != self._run or self._gone:
+            if run != self._run:
                 return  # it was reset in the meantime
-            self._progress = after
             if before:
                 self._speed = steps / max(took, 1e-6)
-                # the first call compiles: a pace is corrected by a factor of two at most
-                self._pace = max(1, min(2 * self._pace, round(self._speed * SLICE), 2000))
-            if all(history.failure for history in after.histories):
+                self._pace = max(1, min(2 * self._pace, round(self._speed * SLICE)))
+            self._busy = False
+            if all(history.failure for history in after.histories) or (before and after.step >= self._goal):
                 self._running = False
-            if self._running and after.step < self._goal:
+            if self._running:
                 self._queue()
-            else:
-                self._running = False
+
+    def _publish(self, run: str, progress: Progress) -> None:
+        with self._lock:
+            if run == self._run:
+                self._progress = progress
 
 
 @st.cache_resource(scope="session", show_spinner=False, on_release=Job.stop)
