@@ -17,7 +17,7 @@ prepare_server(warm=RAVINE)
 desk = Desk("training", default=MOONS, codec=training_link)
 desk.open(arrived=opened.arrived)
 with opened.tools:
-    toolbar(desk)
+    toolbar(desk, also=job_of(desk).reset)
 
 
 @st.fragment

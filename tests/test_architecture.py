@@ -23,6 +23,7 @@ LAYERS = [
     {"experiment"},
     {"training"},
     {"link", "anatomy", "claims", "glossary"},
+    {"training_link"},
     {"figures"},
     {"export"},
     {"ui"},

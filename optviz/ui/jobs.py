@@ -15,6 +15,7 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -85,10 +86,26 @@ class Job:
             self._queue()
 
     def measure(self) -> None:
-        """Have the start measured, without a step."""
+        """Measure the start, if that is not done, and have the first step's programs compiled while the visitor looks
+        around, so that Start goes off at once."""
         with self._lock:
-            if self._progress is None:
-                self._queue()
+            run, training = self._run, self._training
+            if self._progress is not None or self._gone:
+                return
+        start = self._guarded(run, lambda: begin(training))
+        if start is None:
+            return
+        with self._lock:
+            if run == self._run and self._progress is None:
+                self._progress = start
+                if not self._busy:
+                    self._busy = True
+                    _pool.submit(self._compile, run, training, start)
+
+    def _compile(self, run: str, training: Training, start: Progress) -> None:
+        if run == self._run and not self._gone:  # or the visitor is elsewhere by now
+            self._guarded(run, lambda: advance(training, start, 1))
+        self._release(run)
 
     def pause(self) -> None:
         """Stop after the present slice."""
@@ -136,35 +153,36 @@ class Job:
                 self._running = self._busy = False
                 return
         began = time.perf_counter()
+        after = self._guarded(run, lambda: advance(training, before, steps) if before else begin(training))
+        took = time.perf_counter() - began
+        with self._lock:
+            if after is not None and run == self._run:
+                self._progress = after
+                if before:
+                    self._speed = steps / max(took, 1e-6)
+                    self._pace = max(1, min(2 * self._pace, round(self._speed * SLICE)))
+                if all(history.failure for history in after.histories) or (before and after.step >= self._goal):
+                    self._running = False
+        self._release(run)
+
+    def _release(self, run: str) -> None:
+        """The end of a slice: the next one, if it still runs."""
+        with self._lock:
+            if run == self._run:
+                self._busy = False
+                if self._running:
+                    self._queue()
+
+    def _guarded(self, run: str, work: Callable[[], Progress]) -> Progress | None:
+        """What `work` gives; None if it fails, which is said to the visitor, for the thread must live."""
         try:
-            after = advance(training, before, steps) if before else begin(training)
-            if not before:
-                self._publish(run, after)
-                advance(training, after, 1)  # compiles while the visitor looks around, so that Start goes off at once
-        except Exception as error:  # whatever it is, the visitor must hear of it and the thread must live
+            return work()
+        except Exception as error:
             logging.getLogger(__name__).exception("A training failed")
             with self._lock:
                 if run == self._run:
-                    self._running, self._busy, self._problem = False, False, f"The training stopped: {error}"
-            return
-        took = time.perf_counter() - began
-        self._publish(run, after)
-        with self._lock:
-            if run != self._run:
-                return  # it was reset in the meantime
-            if before:
-                self._speed = steps / max(took, 1e-6)
-                self._pace = max(1, min(2 * self._pace, round(self._speed * SLICE)))
-            self._busy = False
-            if all(history.failure for history in after.histories) or (before and after.step >= self._goal):
-                self._running = False
-            if self._running:
-                self._queue()
-
-    def _publish(self, run: str, progress: Progress) -> None:
-        with self._lock:
-            if run == self._run:
-                self._progress = progress
+                    self._running, self._problem = False, f"The training stopped: {error}"
+            return None
 
 
 @st.cache_resource(scope="session", show_spinner=False, on_release=Job.stop)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import streamlit as st
@@ -19,14 +20,20 @@ _COPY = component(
 )
 
 
-def toolbar(desk: Desk) -> None:
-    """Reset and copy link. The link holds everything: whoever opens it sees the same experiment."""
+def toolbar(desk: Desk, also: Callable[[], None] = lambda: None) -> None:
+    """Reset, which does `also` something, and copy link. The link holds everything: whoever opens it sees the same
+    experiment."""
+
+    def reset() -> None:
+        desk.reset()
+        also()
+
     st.button(
         "Reset",
         icon=":material/restart_alt:",
         key=desk.key("reset"),
         help="Back to what this page opens with.",
-        on_click=desk.reset,
+        on_click=reset,
     )
     help = "Everything on this page is in its address: whoever opens it sees the same."
     _COPY(key=desk.key("copy"), data={"label": "Copy link", "help": help}, width="content")

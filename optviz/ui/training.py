@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import streamlit as st
 
 from optviz.datasets import DATASETS, read_csv
@@ -465,10 +466,8 @@ def _curves(desk: Desk[Training]) -> None:
 
 def live_panel(desk: Desk[Training], job: Job) -> None:
     """How far the run has come, and its pictures. While it goes on, the stage asks for more."""
+    job.measure()
     glance = job.glance()
-    if glance.progress is None:
-        job.measure()
-        glance = _first_look(job)
     _status(desk, glance)
     if glance.progress is None:
         return
@@ -485,18 +484,6 @@ def live_panel(desk: Desk[Training], job: Job) -> None:
 
 def _nothing() -> None:
     """The stage asks for more: the fragment runs again, and that is all."""
-
-
-def _first_look(job: Job) -> Glance:
-    """The start takes a moment to be measured; waiting for it here saves an empty picture."""
-    import time
-
-    for _ in range(200):
-        glance = job.glance()
-        if glance.progress is not None or glance.problem:
-            return glance
-        time.sleep(0.02)
-    return job.glance()
 
 
 def _status(desk: Desk[Training], glance: Glance) -> None:
@@ -562,8 +549,6 @@ def summary(job: Job) -> None:
 
 
 def _median(values: Any, share: bool = False) -> str:
-    import numpy as np
-
     middle = float(np.median(values[:, -1]))
     if not np.isfinite(middle):
         return "–" if np.isnan(middle) else "∞"

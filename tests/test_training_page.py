@@ -1,0 +1,203 @@
+"""The training laboratory as Streamlit runs it, without a browser: controls, links and the run agree."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from optviz.datasets import DATASETS
+from optviz.experiment import Pick
+from optviz.training import VIEW, Training
+from optviz.training_link import to_query
+from optviz.ui.jobs import Job
+from optviz.ui.presets import MOONS
+
+APP = Path(__file__).parents[1] / "app.py"
+PAGE = "pages/training.py"
+QUICK = replace(MOONS, epochs=3)
+
+
+@pytest.fixture(scope="module")
+def session() -> AppTest:
+    at = AppTest.from_file(str(APP), default_timeout=120).run()
+    at.session_state["page"] = ""
+    return at.switch_page(PAGE).run()
+
+
+@pytest.fixture
+def laboratory(session) -> Iterator[AppTest]:
+    """The page as a visitor without a link finds it, with all that can be unfolded open."""
+    session.query_params.clear()
+    for name in ("split", "schedule", "treatment", "curves"):
+        session.session_state[f"training-{name}"] = True
+    session.session_state["training-chosen"] = 0
+    session.session_state["training-uploading"] = False
+    session.button(key="training-reset").click().run()
+    assert training(session) == MOONS
+    yield session
+    assert not session.exception
+
+
+def training(at: AppTest) -> Training:
+    return at.session_state["training-experiment"]
+
+
+def open_training(at: AppTest, wanted: Training) -> AppTest:
+    at.query_params.clear()
+    at.query_params.update(to_query(wanted, MOONS))
+    at.run()
+    assert not at.exception
+    assert training(at) == wanted
+    return at
+
+
+def drawn(at: AppTest) -> dict:
+    """The record that the stage was given."""
+    for node in at.get("bidi_component"):
+        if node.proto.component_name.endswith("optviz_stage"):
+            for _, value in node.proto.ListFields():
+                if isinstance(value, str) and '"racers"' in value and value.startswith("{"):
+                    return json.loads(value)
+    raise AssertionError("the stage was given no record")
+
+
+def status(at: AppTest) -> str:
+    return at.get("progress")[0].proto.text
+
+
+def until(at: AppTest, condition: Callable[[AppTest], bool], seconds: float = 60) -> AppTest:
+    """Look again and again, as the stage does while a run goes on."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        at.run()
+        assert not at.exception
+        if condition(at):
+            return at
+        time.sleep(0.05)
+    raise AssertionError(f"it never came; {status(at)}")
+
+
+def test_the_page_opens_before_anything_is_trained(laboratory):
+    assert "step 0 of" in status(laboratory)
+    record = drawn(laboratory)
+    assert [racer["label"] for racer in record["racers"]] == [
+        "SGD · validation",
+        "SGD · training",
+        "Adam · validation",
+        "Adam · training",
+    ]
+    assert [panel["name"] for panel in record["panels"]] == ["plane", "loss", "accuracy", "lr"]
+    assert record["live"] is None
+    assert not laboratory.warning
+
+
+def test_start_trains_to_the_end_and_the_table_says_how_well(laboratory):
+    at = open_training(laboratory, QUICK)
+    at.button(key="training-Start").click().run()
+    until(at, lambda one: "done" in status(one))
+    record = drawn(at)
+    assert record["steps"] > 1
+    assert record["live"] is None
+    table = next(element.value for element in at.markdown if "Accuracy, test" in element.value)
+    assert table.count("%") == 6  # three parts of two configurations
+
+
+def test_one_step_and_one_epoch_and_the_same_weights_again(laboratory):
+    at = open_training(laboratory, QUICK)
+    at.button(key="training-One step").click().run()
+    until(at, lambda one: "step 1 of" in status(one))
+    at.button(key="training-One epoch").click().run()
+    until(at, lambda one: f"step {1 + QUICK.steps_an_epoch} of" in status(one))
+    at.button(key="training-Same weights").click().run()
+    assert "step 0 of" in status(at)
+
+
+def test_a_rate_goes_on_and_another_network_starts_anew_and_says_so(laboratory):
+    at = open_training(laboratory, QUICK)
+    at.button(key="training-One step").click().run()
+    until(at, lambda one: "step 1 of" in status(one))
+    at.select_slider(key="training-0-sgd-lr").set_value(0.01).run()
+    assert training(at).configurations[0].racer.values["lr"] == 0.01
+    assert "step 1 of" in status(at)
+    at.text_input(key="training-0-hidden").set_value("4, 4, 4").run()
+    assert training(at).configurations[0].net.hidden == (4, 4, 4)
+    assert "step 0 of" in status(at)
+    assert "started anew, because hidden changed" in status(at)
+
+
+@pytest.mark.parametrize("text", ["many", "300", "1,2,3,4,5,6,7"])
+def test_hidden_layers_that_cannot_be_get_a_sentence(laboratory, text):
+    laboratory.text_input(key="training-0-hidden").set_value(text).run()
+    assert len(laboratory.warning) == 1
+    assert training(laboratory) == MOONS
+
+
+@pytest.mark.parametrize("key", sorted(DATASETS))
+def test_every_data_set_opens_with_a_loss_that_fits(laboratory, key):
+    laboratory.selectbox(key="training-dataset").set_value(key).run()
+    assert training(laboratory).dataset == (MOONS.dataset if key == "moons" else Pick(key))
+    assert training(laboratory).configurations[0].net.loss == (
+        "cross_entropy" if DATASETS[key].task == "classification" else "squared_error"
+    )
+    assert drawn(laboratory)["panels"]
+    assert not laboratory.warning
+
+
+@pytest.mark.parametrize("view", VIEW.options)
+@pytest.mark.parametrize("data", ["moons", "digits"])
+def test_every_view_is_drawn(laboratory, data, view):
+    at = open_training(laboratory, replace(MOONS, dataset=Pick(data), view=view))
+    panels = drawn(at)["panels"]
+    assert all(panel["alt"] and panel["title"] for panel in panels)
+
+
+def test_configurations_are_duplicated_and_removed(laboratory):
+    laboratory.button(key="training-button-Duplicate").click().run()
+    assert len(training(laboratory).configurations) == 3
+    assert laboratory.session_state["training-chosen"] == 2
+    laboratory.button(key="training-button-Duplicate").click().run()
+    assert laboratory.button(key="training-button-Duplicate").disabled
+    for left in (3, 2, 1):
+        laboratory.button(key="training-button-Remove").click().run()
+        assert len(training(laboratory).configurations) == left
+    assert laboratory.button(key="training-button-Remove").disabled
+
+
+def test_dropout_by_layer(laboratory):
+    laboratory.select_slider(key="training-0-dropout").set_value(
+        0.2 if 0.2 in _stops(laboratory) else _stops(laboratory)[3]
+    ).run()
+    rate = training(laboratory).configurations[0].net.dropout
+    assert rate != 0
+    laboratory.toggle(key="training-0-by-layer").set_value(True).run()
+    assert training(laboratory).configurations[0].net.dropout == (rate, rate)
+    laboratory.select_slider(key="training-0-dropout-1").set_value(0.0).run()
+    assert training(laboratory).configurations[0].net.dropout == (rate, 0.0)
+
+
+def _stops(at: AppTest) -> list[float]:
+    return [float(option) for option in at.select_slider(key="training-0-dropout").options]
+
+
+def test_a_bad_link_gets_a_sentence(laboratory):
+    laboratory.query_params.clear()
+    laboratory.query_params.update({"data": "nothing", "epochs": "7"})
+    laboratory.run()
+    assert len(laboratory.warning) == 1
+    assert training(laboratory) == replace(MOONS, epochs=7)
+
+
+def test_the_address_says_what_was_changed(laboratory):
+    laboratory.select_slider(key="training-epochs").set_value(10).run()
+    assert laboratory.query_params["epochs"] in ("10", ["10"])
+
+
+def test_a_visitor_has_one_job_of_their_own(laboratory):
+    other = AppTest.from_file(str(APP), default_timeout=120).run()
+    other.switch_page(PAGE).run()
+    assert not other.exception
+    assert Job._count >= 2  # its own run
