@@ -364,6 +364,11 @@ class Training:
                 f"this training is too large: parameters × examples × epochs × seeds, over all configurations, is "
                 f"{work:.1e}, and at most {WORK_AT_MOST:.0e} are allowed; take fewer of any"
             )
+        if sum(sizes) * self.seeds > NUMBERS_AT_MOST:
+            raise ValueError(
+                f"these networks are too large together: {sum(sizes)} parameters under {self.seeds} seeds; "
+                f"parameters × seeds may be {NUMBERS_AT_MOST} at most"
+            )
         for configuration, size in zip(self.configurations, sizes, strict=True):
             memory = int(configuration.racer.values.get("memory", 1))
             if configuration.racer.optimizer.key == "newton" and size > NEWTON_AT_MOST:
@@ -378,11 +383,6 @@ class Training:
             raise ValueError(
                 f"a step of {self.size} examples through {max(units)} hidden units under {self.seeds} seeds is too "
                 f"large: examples × (units + inputs) × seeds may be {ACTIVATIONS_AT_MOST} at most; take smaller batches"
-            )
-        if sum(sizes) * self.seeds > NUMBERS_AT_MOST:
-            raise ValueError(
-                f"these networks are too large together: {sum(sizes)} parameters under {self.seeds} seeds; "
-                f"parameters × seeds may be {NUMBERS_AT_MOST} at most"
             )
         if self.steps * self.seeds * len(self.configurations) > STEPS_AT_MOST:
             raise ValueError(
@@ -734,7 +734,7 @@ def _with_moment(training: Training, index: int, state: State, update: np.ndarra
     keep = np.ones(len(moments), bool)
     if len(moments) > MOMENTS:
         distance *= 2
-        keep = (moments % distance == 0) | (moments >= training.steps)
+        keep = (moments % distance == 0) | (moments == training.steps)
     grown = {name: _chosen(part, keep) for name, part in grown.items()}
     snapshots = np.concatenate([history.snapshots, state.theta[:1]])
     steps = np.append(history.snapshot_steps, state.t)
