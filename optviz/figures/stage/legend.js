@@ -68,6 +68,12 @@ function readable(value) {
   return `${mantissa.replace("-", "−")}×10${superscript(Number(exponent))}`;
 }
 
+/** What belongs to the step at which the clock stands, in numbers. */
+function readOut(stage) {
+  showValues(stage);
+  showAnatomy(stage);
+}
+
 function showValues(stage) {
   const name = stage.data.panels.find((panel) => panel.name === "loss")?.y ?? "loss";
   stage.racers.forEach((racer, i) => {

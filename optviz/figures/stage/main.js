@@ -91,13 +91,6 @@ function completeFigures(data) {
 
 // ------------------------------------------------------------------------------------------------ birth and death
 
-function element(tag, className, attributes = {}) {
-  const node = document.createElement(tag);
-  node.className = className;
-  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
-  return node;
-}
-
 function createStage(parent) {
   const root = parent.querySelector(".oz-stage") ?? parent.appendChild(element("div", "oz-stage"));
   root.replaceChildren();

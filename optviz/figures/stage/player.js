@@ -1,4 +1,5 @@
-// The player: the clock and its buttons.
+// The player: the clock and its buttons. Whoever has one brings `SPEEDS`, `KEYS`, `READOUT_REST`, and two functions:
+// `schedule` asks for a frame, `readOut` shows what belongs to the step.
 
 const ICONS = {
   start: "M5 5h2.5v14H5zM19 5v14L8.5 12z",
@@ -9,15 +10,12 @@ const ICONS = {
   end: "M16.5 5H19v14h-2.5zM5 5v14l10.5-7z",
 };
 
-const KEYS = [
-  ["Space or K", "play or pause"],
-  ["← →", "one step (with Shift ten)"],
-  ["Home, End", "first or last step"],
-  ["click on the surface", "start there"],
-  ["← → ↑ ↓ on the surface", "move the start (with Shift further)"],
-  ["click on a curve", "go to that step"],
-  ["drag, Ctrl + wheel", "zoom; double click resets"],
-];
+function element(tag, className, attributes = {}) {
+  const node = document.createElement(tag);
+  node.className = className;
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  return node;
+}
 
 function setIcon(button, name, label) {
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
@@ -96,13 +94,24 @@ function goTo(stage, step) {
   schedule(stage);
 }
 
+/** Moves the clock by a key; false if the key is none of the player's. */
+function onPlayerKey(stage, { key, shiftKey, target }) {
+  if (key === " " && /^(BUTTON|SUMMARY)$/.test(target.tagName)) return false;
+  if (key === " " || key === "k" || key === "K") stage.playing ? pause(stage) : play(stage);
+  else if (key === "ArrowLeft") goTo(stage, Math.floor(stage.at) - (shiftKey ? 10 : 1));
+  else if (key === "ArrowRight") goTo(stage, Math.floor(stage.at) + (shiftKey ? 10 : 1));
+  else if (key === "Home") goTo(stage, 0);
+  else if (key === "End") goTo(stage, stage.steps);
+  else return false;
+  return true;
+}
+
 function showClock(stage, now) {
   const frame = Math.floor(stage.at);
   const { scrubber, clock } = stage.player;
   if (!stage.playing || now - (stage.readAt ?? 0) > READOUT_REST) {
     stage.readAt = now;
-    showValues(stage);
-    showAnatomy(stage);
+    readOut(stage);
     clock.textContent = clockText(stage, frame);
     clock.style.minWidth = `${clockText(stage, stage.steps).length * 0.56}em`;
     scrubber.setAttribute("aria-valuetext", clock.textContent);

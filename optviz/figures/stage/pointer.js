@@ -128,19 +128,23 @@ function setHover(stage, panel, hover) {
 
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
 
+const KEYS = [
+  ["Space or K", "play or pause"],
+  ["← →", "one step (with Shift ten)"],
+  ["Home, End", "first or last step"],
+  ["click on the surface", "start there"],
+  ["← → ↑ ↓ on the surface", "move the start (with Shift further)"],
+  ["click on a curve", "go to that step"],
+  ["drag, Ctrl + wheel", "zoom; double click resets"],
+];
+
 /** On the surface, arrows move the start; elsewhere left and right step. Buttons and the list keep their own keys. */
 function onKey(stage, event) {
   const { key, target } = event;
   if (event.ctrlKey || event.metaKey || event.altKey || target.tagName === "SELECT") return;
   const panel = [...stage.panels.values()].find((one) => one.plot === target && one.spec.click && one.geo);
-  if (key === " " && /^(BUTTON|SUMMARY)$/.test(target.tagName)) return;
-  if (key === " " || key === "k" || key === "K") stage.playing ? pause(stage) : play(stage);
-  else if (ARROWS[key] && panel) moveStart(stage, panel, ARROWS[key], event.shiftKey);
-  else if (key === "ArrowLeft") goTo(stage, Math.floor(stage.at) - (event.shiftKey ? 10 : 1));
-  else if (key === "ArrowRight") goTo(stage, Math.floor(stage.at) + (event.shiftKey ? 10 : 1));
-  else if (key === "Home") goTo(stage, 0);
-  else if (key === "End") goTo(stage, stage.steps);
-  else return;
+  if (ARROWS[key] && panel) moveStart(stage, panel, ARROWS[key], event.shiftKey);
+  else if (!onPlayerKey(stage, event)) return;
   event.preventDefault();
   event.stopPropagation();
 }
