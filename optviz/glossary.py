@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from optviz import backprop
 from optviz.experiment import SETTINGS
 from optviz.optimizers import OPTIMIZERS
 from optviz.schedules import SCHEDULES
@@ -54,6 +55,20 @@ WORDS = {
     "line search": "Trying shorter and shorter steps along one direction until the loss falls enough.",
     "streamline": "The line that infinitely small steps downhill would follow.",
     "seed": "The number from which all chance of a run follows; the same seed gives the same run.",
+    "backpropagation": "The chain rule, carried out from the loss back to the inputs: every gradient in one walk.",
+    "chain rule": "The slope of a function of a function is the product of their slopes; over several paths, the sum.",
+    "local derivative": "How much one node of a network changes with one of its inputs, all else left as it is.",
+    "neuron": "A weighted sum of inputs plus a bias, z = Σ w·x + b, and an activation of it, a = φ(z).",
+    "weight": "A number that a connection multiplies by, w; with the biases, what a network learns.",
+    "bias": "A number b that a unit adds to its weighted sum.",
+    "activation": "A function of one number that makes a network more than a straight line, such as tanh or the ReLU.",
+    "ReLU": "The activation max(0, z): its slope is 1 above 0 and 0 below.",
+    "dead unit": "A unit whose ReLU is at 0, so that no gradient reaches its weights.",
+    "saturation": "The flat end of a tanh or sigmoid, where the slope is nearly 0 and little gradient gets through.",
+    "softmax": "Turns outputs into probabilities that add up to 1: e^z, divided by the sum over all outputs.",
+    "cross-entropy": "The loss −Σ y·ln p: the less probable the right class was thought, the larger.",
+    "Huber loss": "Squared near 0, straight further out, so that an outlier pulls no harder than its sign.",
+    "target": "The output y that an example should have.",
     "pin": "A run that stays in the picture, as a ghost, while sliders move.",
 }
 
@@ -70,6 +85,8 @@ def symbols() -> dict[str, Symbol]:
     """Every parameter of the catalogues and of an experiment, by name."""
     found: dict[str, Symbol] = {}
     owners = [("every run", [*SETTINGS.values(), REACH])]
+    walk = [backprop.X, backprop.W, backprop.B, backprop.Y, *backprop.SETTINGS.values()]
+    owners += [("the backpropagation walk", walk)]
     owners += [
         (entry.title, entry.params) for catalogue in (OPTIMIZERS, SCHEDULES, SURFACES) for entry in catalogue.values()
     ]

@@ -306,15 +306,15 @@ class Catalogue(Mapping[str, E], Generic[E]):
 
 
 @lru_cache(maxsize=4096)
-def number(value: float) -> str:
+def number(value: float, digits: int = 4) -> str:
     """A number for people: four significant digits, powers of ten where they are shorter, a true minus sign."""
     if math.isnan(value):
         return "undefined"
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
-    text = f"{value:.4g}"
+    text = f"{value:.{digits}g}"
     if "e" in text:
         mantissa, exponent = text.split("e")
-        digits = str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
-        text = f"{mantissa[:-1]}10{digits}" if mantissa in ("1", "-1") else f"{mantissa}×10{digits}"
+        power = str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+        text = f"{mantissa[:-1]}10{power}" if mantissa in ("1", "-1") else f"{mantissa}×10{power}"
     return text.replace("-", "−")

@@ -17,7 +17,7 @@ LAYERS = [
     {"spec", "programs", "expression"},
     {"stationary", "query"},
     {"surfaces", "optimizers", "schedules", "datasets", "networks"},
-    {"problems", "tuning"},
+    {"problems", "tuning", "backprop"},
     {"descent"},
     {"landscape", "doctor", "curves"},
     {"experiment"},

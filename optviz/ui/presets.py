@@ -1,5 +1,6 @@
 """What the pages open with, and a few experiments worth a link."""
 
+from optviz.backprop import Example
 from optviz.experiment import Experiment, Pick, Racer
 from optviz.training import Configuration, Net, Training
 
@@ -60,3 +61,48 @@ MOONS = Training(
     ),
     epochs=60,
 )
+
+TWO_PATHS = Example(
+    inputs=(1.0, -0.5),
+    widths=(1, 2, 1),
+    target=(1.0,),
+    weights=(0.8, -0.6, 0.8, -0.6, 0.7, 0.4),
+    biases=(-0.4, 0.2, -0.1, 0.1),
+)
+WALKS = {
+    "Two paths that meet": TWO_PATHS,
+    "A single neuron": Example(
+        inputs=(-1.0, -2.0),
+        widths=(1,),
+        target=(1.0,),
+        weights=(2.0, -3.0),
+        biases=(-3.0,),
+        activation="sigmoid",
+        output="activated",
+    ),
+    "A dead ReLU: nothing flows back through it": Example(
+        inputs=(1.0, 2.0),
+        widths=(2, 1),
+        target=(2.0,),
+        weights=(0.8, 0.4, -0.9, -0.5, 0.6, 0.7),
+        biases=(0.1, -0.2, 0.0),
+        activation="relu",
+        chosen="w1.2.1",
+    ),
+    "A saturated sigmoid: almost nothing flows": Example(
+        inputs=(2.0, 1.0),
+        widths=(2, 1),
+        target=(0.0,),
+        weights=(3.0, 2.0, 0.4, -0.3, 1.0, 0.8),
+        biases=(0.0, 0.1, 0.0),
+        activation="sigmoid",
+    ),
+    "Softmax and cross-entropy": Example(
+        inputs=(1.0, -1.0),
+        widths=(2, 2),
+        target=(1.0,),
+        weights=(0.6, -0.4, 0.3, 0.9, 0.5, -0.7, -0.2, 0.8),
+        biases=(0.1, 0.0, 0.0, 0.1),
+        loss="cross-entropy",
+    ),
+}

@@ -1,5 +1,5 @@
-// The player: the clock and its buttons. Whoever has one brings `SPEEDS`, `KEYS`, `READOUT_REST`, and two functions:
-// `schedule` asks for a frame, `readOut` shows what belongs to the step.
+// The player: the clock and its buttons. Whoever has one brings `SPEEDS`, `KEYS`, `READOUT_REST`, and functions:
+// `schedule` asks for a frame, `readOut` shows what belongs to the step, `clockText` says where the clock stands.
 
 const ICONS = {
   start: "M5 5h2.5v14H5zM19 5v14L8.5 12z",
