@@ -23,7 +23,10 @@ import pytest
 
 import optviz
 from optviz import Pick
+from optviz.backprop import Graph, chains, graph, walk
 from optviz.experiment import Racer, drag_values
+from optviz.spec import number
+from optviz.ui.presets import TWO_PATHS
 
 ROOT = Path(__file__).parents[1]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -95,6 +98,8 @@ def server() -> Iterator[str]:
 class Visitor:
     """A page of the app that watches over itself."""
 
+    stage = ".oz-stage"
+
     def __init__(self, page, base: str):
         self.page, self.base = page, base
         self.problems: list[str] = []
@@ -119,7 +124,7 @@ class Visitor:
 
     def settled(self) -> "Visitor":
         """Wait until the script has run and the stage shows its result."""
-        self.page.wait_for_selector(".oz-stage[data-ready=true]")
+        self.page.wait_for_selector(f"{self.stage}[data-ready=true]")
         idle = '[data-testid=stApp][data-test-script-state="notRunning"]'
         self.page.wait_for_selector(idle)
         self.page.wait_for_timeout(300)  # right after connecting, a second run may follow the first
@@ -128,7 +133,7 @@ class Visitor:
 
     def probe(self) -> dict:
         return self.page.evaluate(
-            "() => { const { pixel, ...rest } = document.querySelector('.oz-stage').probe(); return rest }"
+            "(stage) => { const { pixel, ...rest } = document.querySelector(stage).probe(); return rest }", self.stage
         )
 
     def until(self, condition: Callable[[dict], bool], what: str) -> dict:
@@ -179,12 +184,12 @@ class Visitor:
 
 
 @pytest.fixture
-def visitor(server, context) -> Iterator[Callable[[], Visitor]]:
-    """A function that opens another window."""
+def window(server, context) -> Iterator[Callable[[type[Visitor]], Visitor]]:
+    """A function that opens another window for a kind of visitor."""
     visitors = []
 
-    def another() -> Visitor:
-        visitors.append(Visitor(context.new_page(), server))
+    def another(kind: type[Visitor]) -> Visitor:
+        visitors.append(kind(context.new_page(), server))
         return visitors[-1]
 
     yield another
@@ -192,6 +197,16 @@ def visitor(server, context) -> Iterator[Callable[[], Visitor]]:
         assert one.problems == []
         assert one.page.get_by_test_id("stException").count() == 0
         one.page.close()
+
+
+@pytest.fixture
+def visitor(window) -> Callable[[], Visitor]:
+    return lambda: window(Visitor)
+
+
+@pytest.fixture
+def walker(window) -> Callable[[], Visitor]:
+    return lambda: window(Walker)
 
 
 def test_the_first_visitor_of_a_fresh_server_may_open_a_deep_link(context):
@@ -559,3 +574,118 @@ def test_a_surface_is_sent_once_and_found_again_after_a_visit_elsewhere(visitor)
     guest.page.reload()  # a new visit, whose server has to send it again
     guest.settled()
     assert guest.probe()["view"]["surface"] == view
+
+
+# The backpropagation walk --------------------------------------------------------------------------------------------
+
+
+class Walker(Visitor):
+    """A visitor of the backpropagation walk."""
+
+    stage = ".oz-walk"
+
+
+def shown(found: Graph, known: set[str], told: set[str]) -> dict[str, list[str]]:
+    """What stands in the boxes of the nodes: a symbol, a value once it is known, a gradient once it is told."""
+    return {
+        name: [node.symbol]
+        + [number(node.value, 3)] * (name in known)
+        + [f"∂ {number(node.gradient, 3)}"] * (name in told)
+        for name, node in found.nodes.items()
+    }
+
+
+def test_the_walk_goes_forward_and_back_by_keys_with_pythons_numbers(walker):
+    guest, found = walker().open("/backprop"), graph(TWO_PATHS)
+    guest.page.locator(".oz-scrubber").focus()
+    known = {name for name, node in found.nodes.items() if node.kind == "input"}
+    passed: set[str] = set()
+    for frame, moment in enumerate(walk(TWO_PATHS)):
+        if frame:
+            guest.page.keyboard.press("ArrowRight")
+        state = guest.until(lambda state, frame=frame: state["frame"] == frame, f"step {frame}")
+        known |= {moment.node} if moment.phase == "forward" else set()
+        passed |= {moment.node} if moment.phase == "backward" else set()
+        assert (state["phase"], state["active"], state["says"]) == moment[:3]
+        told = {name for name in found.nodes if {edge.target for edge in found.out_of(name)} <= passed}
+        for name, texts in shown(found, known, told if passed else set()).items():
+            here = state["nodes"][name]
+            assert here[: len(texts)] == texts, (frame, name)
+            assert all(text.startswith(("b ", "slope ", "← ")) for text in here[len(texts) :]), (frame, here)
+        if moment.phase == "backward":  # local derivative × what arrives, and what flows back, on every edge
+            for edge in found.into(moment.node):
+                sums = [number(value, 3) for value in (edge.local, found.nodes[edge.target].gradient, edge.product)]
+                key = f"{edge.source}>{edge.target}"
+                texts = state["edges"][key] if key in state["edges"] else state["nodes"][moment.node]
+                assert all(text in " ".join(texts) for text in sums), (frame, key)
+    end = guest.probe()
+    assert end["frame"] == end["steps"] == len(walk(TWO_PATHS)) - 1
+    for edge in found.edges:
+        if edge.weight:
+            parameter = found.parameters[edge.weight]
+            gradient = f"∂ {number(parameter.gradient, 3)}"
+            assert end["edges"][f"{edge.source}>{edge.target}"] == [number(parameter.value, 3), gradient]
+    guest.page.keyboard.press("ArrowLeft")
+    guest.until(lambda state: state["frame"] == end["steps"] - 1 and state["phase"] == "backward", "one step back")
+    guest.page.keyboard.press("Home")
+    guest.until(lambda state: state["frame"] == 0 and state["nodes"]["L"] == ["L"], "the start, the loss unknown")
+    guest.page.keyboard.press("Space")
+    guest.until(lambda state: state["playing"] and state["frame"] >= 2, "the walk to play")
+    guest.page.keyboard.press("Space")
+    guest.until(lambda state: not state["playing"], "a pause")
+
+
+def test_a_moved_weight_changes_the_picture_and_stays_at_its_step(walker):
+    guest = walker().open("/backprop")
+    guest.page.locator(".oz-scrubber").focus()
+    guest.page.keyboard.press("End")
+    before = guest.until(lambda state: state["phase"] == "done", "the end of the walk")
+    guest.nudge("Weight w¹₁₁")
+    guest.until_query(lambda query: "weights" in query, "the weight in the address")
+    changed = TWO_PATHS.but("w1.1.1", float(guest.query["weights"][0].split("~")[0]))
+    assert changed != TWO_PATHS
+    value = number(graph(changed).loss, 3)
+    after = guest.until(lambda state: state["nodes"]["L"][1] == value, "the new loss")
+    assert after["nodes"]["L"] != before["nodes"]["L"]
+    assert after["frame"] == after["steps"]
+
+
+def test_a_click_on_a_weight_shows_its_chain(walker):
+    guest = walker().open("/backprop")
+    guest.page.locator(".oz-walk-label[data-edge='a1.1>z2.2']").click()
+    guest.until_query(lambda query: query.get("chosen") == ["w2.2.1"], "the chosen weight in the address")
+    (chain,) = chains(TWO_PATHS, "w2.2.1")
+    product = number(chain.product)
+    guest.until(lambda state: "∂L/∂w²₂₁" in state["chain"] and product in state["chain"], "the chain")
+    assert guest.page.get_by_role("slider", name="Weight w²₂₁").is_visible()
+
+
+@pytest.mark.parametrize("size", [(360, 740), (1280, 800), (1920, 1080)], ids=str)
+def test_no_label_of_the_walk_covers_another_or_leaves_the_picture(walker, size):
+    guest = walker()
+    guest.page.set_viewport_size({"width": size[0], "height": size[1]})
+    guest.open("/backprop")
+    steps = guest.probe()["steps"]
+    for frame in range(steps + 1):
+        scrubber = guest.page.locator(".oz-scrubber")
+        scrubber.evaluate("(node, value) => { node.value = value; node.dispatchEvent(new Event('input')) }", frame)
+        guest.until(lambda state, frame=frame: state["frame"] == frame, f"step {frame}")
+        covered = guest.page.evaluate(
+            """() => {
+              const box = (node) => node.getBoundingClientRect();
+              const edges = [...document.querySelectorAll('.oz-walk-label > rect')];
+              const nodes = [...document.querySelectorAll('.oz-walk-node > rect, .oz-walk-bias')];
+              const graph = box(document.querySelector('.oz-walk-graph'));
+              const meet = (a, b) => Math.min(a.right, b.right) - Math.max(a.left, b.left) > 3
+                && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 3;
+              const found = [];
+              edges.forEach((one, i) => [...edges.slice(i + 1), ...nodes].forEach((other) =>
+                meet(box(one), box(other)) && found.push([one.parentNode.dataset.edge, other.parentNode.dataset])));
+              const out = ({ left, right }) => left < graph.left - 1 || right > graph.right + 1;
+              const texts = [...document.querySelectorAll('.oz-walk-graph text')].filter((text) => out(box(text)));
+              return [...found, ...texts.map((text) => text.textContent)];
+            }"""
+        )
+        assert covered == [], (frame, covered)
+    wide = guest.page.evaluate("() => document.documentElement.scrollWidth - window.innerWidth")
+    assert wide <= 0

@@ -11,21 +11,23 @@ import pytest
 from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import Widget
 
+from optviz import backprop
+from optviz.backprop import Example
 from optviz.claims import CLAIMS
 from optviz.experiment import PINS_AT_MOST, RACERS_AT_MOST, SETTINGS, Experiment, Pick, Racer
 from optviz.glossary import WORDS, symbols
 from optviz.link import to_query
 from optviz.optimizers import OPTIMIZERS
 from optviz.schedules import SCHEDULES
-from optviz.spec import Param
+from optviz.spec import Param, number
 from optviz.surfaces import SURFACES
 from optviz.tuning import tuned_lr
 from optviz.ui.exports import DOWNLOADS
 from optviz.ui.frame import PAGES
-from optviz.ui.presets import RAVINE
+from optviz.ui.presets import RAVINE, TWO_PATHS, WALKS
 
 APP = Path(__file__).parents[1] / "app.py"
-DESCENT = "pages/descent.py"
+DESCENT, BACKPROP = "pages/descent.py", "pages/backprop.py"
 BOWL = Experiment(Pick("sphere"), (Racer(Pick("sgd", {"lr": 0.1})),), steps=50)
 
 
@@ -119,7 +121,7 @@ def test_a_page_opens_and_offers_the_others(session, entry):
     assert not at.warning
     links = [link.label for link in at.get("page_link")]
     assert [other.title for other in PAGES[1:] if other.title not in links] == []
-    if entry.group != "Help":
+    if entry.group in ("", "Surfaces"):
         assert drawn(at)["racers"]
 
 
@@ -603,3 +605,129 @@ def test_the_experiment_leaves_the_app_as_a_file_of_each_kind(descent):
     descent.session_state["descent-experiment"] = replace(RAVINE, racers=())
     descent.run()
     assert all(node.proto.disabled for node in descent.get("download_button"))
+
+
+# The backpropagation walk --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def walk(session) -> Iterator[AppTest]:
+    """The walk as a visitor without a link finds it, its form for another network open."""
+    session.query_params.clear()
+    session.switch_page(BACKPROP).run()
+    session.session_state["backprop-shape"] = True
+    session.session_state["backprop-exact"] = False
+    session.button(key="backprop-reset").click().run()
+    assert walked(session) == TWO_PATHS
+    yield session
+    assert not session.exception
+
+
+def walked(at: AppTest) -> Example:
+    return at.session_state["backprop-experiment"]
+
+
+def walk_record(at: AppTest) -> dict:
+    """What the picture of the walk was given."""
+    (node,) = (node for node in at.get("bidi_component") if node.proto.component_name.endswith("optviz_walk"))
+    texts = (value for _, value in node.proto.ListFields() if isinstance(value, str))
+    return next(json.loads(text) for text in texts if text.startswith("{") and '"moments"' in text)
+
+
+@pytest.mark.parametrize("title", WALKS)
+def test_a_walk_opens_from_its_link_and_its_widgets_show_it(walk, title):
+    wanted = WALKS[title]
+    query = backprop.to_query(wanted, TWO_PATHS)
+    visit(walk, query)
+    assert not walk.warning
+    assert walked(walk) == wanted
+    assert address(walk) == query
+    shown = {widget.key: widget.value for widget in widgets(walk)}  # type: ignore[attr-defined]
+    assert shown["backprop-chosen"] == wanted.chosen
+    assert shown["backprop-activation"] == wanted.activation
+    for name, (_, value) in wanted.quantities.items():
+        if name[0] in "xy" or name == wanted.chosen:
+            assert shown[f"backprop-{name}"] == value
+    assert walk_record(walk)["nodes"]["L"]["value"] == number(backprop.graph(wanted).loss, 3)
+    assert walk_record(walk)["chain"]["name"] == wanted.chosen
+    said = " ".join(element.value for element in walk.markdown)
+    assert "Measured here:" in said
+    assert all(remark in said for remark in backprop.remarks(wanted))
+
+
+def test_the_claim_of_the_walk_opens_by_its_name(walk):
+    visit(walk, {"claim": ["C2"]})
+    assert not walk.warning
+    assert walked(walk) == TWO_PATHS
+    assert address(walk) == {"claim": ["C2"]}
+    visit(walk, {"claim": ["C99"]})
+    assert len(walk.warning) == 1
+
+
+def test_every_slider_of_the_walk_moves_its_number_and_the_address(walk):
+    for slider in [slider.key for slider in walk.select_slider]:
+        before, name = walked(walk), slider.removeprefix("backprop-")
+        param, value = before.quantities[name] if name in before.quantities else (backprop.SETTINGS[name], before.lr)
+        stops = param.stops()
+        wanted = stops[stops.index(value) + 1 - 2 * (value == stops[-1])]
+        walk.select_slider(key=slider).set_value(wanted).run()
+        changed = replace(before, lr=wanted) if name == "lr" else before.but(name, float(wanted))
+        assert walked(walk) == changed
+        assert address(walk) == backprop.to_query(changed, TWO_PATHS)
+        assert walk.select_slider(key=slider).value == wanted
+
+
+def test_any_weight_can_be_chosen_and_moved(walk):
+    walk.selectbox(key="backprop-chosen").set_value("b2.2").run()
+    walk.select_slider(key="backprop-b2.2").set_value(1.5).run()
+    assert walked(walk) == replace(TWO_PATHS, chosen="b2.2").but("b2.2", 1.5)
+    assert walk_record(walk)["parameters"]["b2.2"]["value"] == "1.5"
+    assert walk_record(walk)["chain"]["symbol"] == "b²₂"
+
+
+def test_the_loss_and_the_network_can_be_changed(walk):
+    walk.selectbox(key="backprop-loss").set_value("cross-entropy").run()
+    assert walked(walk) == TWO_PATHS.with_loss("cross-entropy")
+    walk.button_group(key="backprop-size-3").set_value(2).run()
+    walk.button_group(key="backprop-size-0").set_value(3).run()
+    walk.button_group(key="backprop-size-2").set_value(0).run()
+    assert (len(walked(walk).inputs), walked(walk).widths) == (3, (1, 2))
+    assert [len(layer) for layer in walk_record(walk)["columns"]] == [3, 1, 2, 2, 1]
+
+
+def test_one_gradient_step_shows_the_loss_before_and_after(walk):
+    before, after = TWO_PATHS, backprop.stepped(TWO_PATHS)
+    walk.button(key="backprop-step").click().run()
+    assert walked(walk) == after
+    told = f"{number(backprop.graph(before).loss)} → {number(backprop.graph(after).loss)}"
+    assert any(told in element.value and "fell" in element.value for element in walk.markdown)
+    walk.select_slider(key="backprop-x1").set_value(2.0).run()
+    assert not any(told in element.value for element in walk.markdown)  # it is another example now
+
+
+def test_a_step_that_goes_too_far_is_refused_with_a_sentence(walk):
+    far = replace(TWO_PATHS, lr=1e6, target=(1e6,))
+    visit(walk, backprop.to_query(far, TWO_PATHS))
+    walk.button(key="backprop-step").click().run()
+    (warning,) = walk.warning
+    assert "w must be a number in" in warning.value
+    assert walked(walk) == far
+
+
+def test_a_number_can_be_typed_beyond_the_slider_and_nonsense_is_refused(walk):
+    walk.toggle(key="backprop-exact").set_value(True).run()
+    walk.number_input(key="backprop-x1-exact").set_value(123.5).run()
+    assert walked(walk) == TWO_PATHS.but("x1", 123.5)
+    walk.number_input(key="backprop-x1-exact").set_value(1e9).run()
+    assert "x must be a number in" in walk.warning[0].value
+    assert walked(walk) == TWO_PATHS.but("x1", 123.5)
+
+
+def test_a_link_to_the_walk_that_cannot_be_read_is_explained(walk):
+    visit(walk, {"net": ["9-9"], "weights": ["1~2"], "activation": ["relu"]})
+    assert len(walk.warning) == 2
+    assert walked(walk) == replace(TWO_PATHS, activation="relu")
+    walk.button(key="backprop-reset").click().run()
+    assert not walk.warning
+    assert walked(walk) == TWO_PATHS
+    assert address(walk) == {}

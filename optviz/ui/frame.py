@@ -55,6 +55,13 @@ PAGES = (
         "Networks",
         "Train small networks and watch what happens in them.",
     ),
+    Page(
+        "pages/backprop.py",
+        "Backprop",
+        ":material/account_tree:",
+        "Networks",
+        "Walk through a small network, one node at a time: forward, then back by the chain rule.",
+    ),
     Page("pages/glossary.py", "Glossary", ":material/dictionary:", "Help", "Every word and symbol, in one sentence."),
 )
 

@@ -1,0 +1,37 @@
+"""The backpropagation walk: a small network, one node at a time, forward and then backward."""
+
+import streamlit as st
+
+from optviz.ui.frame import frame
+
+opened = frame("pages/backprop.py")  # this goes to the browser before the rest is imported
+
+from optviz import backprop
+from optviz.ui.desk import Desk
+from optviz.ui.frame import prepare_server
+from optviz.ui.presets import RAVINE, TWO_PATHS, WALKS
+from optviz.ui.share import toolbar
+from optviz.ui.walk import claim_panel, controls_panel, examples_menu, walk_panel
+
+prepare_server(warm=RAVINE)
+desk = Desk("backprop", default=TWO_PATHS, presets={"C2": TWO_PATHS}, codec=backprop)
+desk.open(arrived=opened.arrived)
+with opened.tools:
+    examples_menu(WALKS, TWO_PATHS)
+    toolbar(desk)
+
+
+@st.fragment
+def laboratory() -> None:
+    """Controls beside the picture they change, in one fragment; stepping through the picture needs no server at all."""
+    controls, picture = st.columns([2, 7], gap="medium")
+    with controls:
+        controls_panel(desk)
+    with picture:
+        desk.say()
+        walk_panel(desk)
+        claim_panel(desk)
+    desk.publish()
+
+
+laboratory()
