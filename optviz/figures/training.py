@@ -292,7 +292,7 @@ def _parts_of(history: History, name: str, picture: Any, memo: dict) -> list[dic
 def _shades(answer: np.ndarray, classes: int) -> np.ndarray:
     """Class and confidence as one number: outputs (m, k) to (m,)."""
     with np.errstate(all="ignore"):
-        known = np.isfinite(answer).all(axis=1)
+        known = np.all(np.isfinite(answer), axis=1)
         answer = np.where(known[:, None], answer, 0.0)
         powers = np.exp(answer - answer.max(axis=1, keepdims=True))
         surest = (powers / powers.sum(axis=1, keepdims=True)).max(axis=1)

@@ -101,7 +101,7 @@ function arrange(stage) {
   const tallLegend = Math.max(0, stage.legend.offsetHeight - 3.5 * theme.size); // leaves the player on the first screen
   const cap = Math.max(360, data.height ?? window.innerHeight * 0.65 - tallLegend);
   const tiles = planes.length > 2 ? Math.max(1, Math.min(planes.length === 4 ? 2 : 3, Math.floor(stage.width / 340))) : 0;
-  const tile = Math.floor((stage.width - 20 * (tiles - 1)) / tiles);
+  const tile = Math.floor((stage.width - 20 * (tiles - 1)) / tiles) - 1; // a page's width is no whole number
   const room = tiles ? tile : Math.floor(wide ? stage.width * 0.62 : pair ? stage.width / 2 - 10 : stage.width);
   const title = Math.ceil(theme.size * 1.9); // the line above every plot, as in stage.css
   root.style.setProperty("--oz-title", `${title}px`);
