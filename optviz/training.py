@@ -358,7 +358,12 @@ class Training:
 
     def _refuse_too_large(self) -> None:
         sizes, units = [network.size for network in self.networks], [network.units for network in self.networks]
-        work = sum(sizes) * self.epochs * len(self.parts.train.y) * self.seeds
+        # a Hessian costs as much as one gradient for each parameter
+        costs = [
+            size * (size if one.racer.optimizer.key == "newton" else 1)
+            for one, size in zip(self.configurations, sizes, strict=True)
+        ]
+        work = sum(costs) * self.epochs * len(self.parts.train.y) * self.seeds
         if work > WORK_AT_MOST:
             raise ValueError(
                 f"this training is too large: parameters × examples × epochs × seeds, over all configurations, is "

@@ -1,6 +1,7 @@
 """Networks against PyTorch, against automatic differentiation, and against theory."""
 
 import itertools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -96,7 +97,7 @@ def test_backpropagation_by_hand_is_the_gradient(activation, normalization, loss
     """With everything on at once: a short batch, dropout, smoothing, both penalties."""
     share, rates = np.array([1, 1, 1, 1, 1, 0, 0.0]), np.array([0.3, 0.5])
     kept = RNG.random((7, 9)) > 0.4
-    terms = {"smoothing": 0.1, "delta": 0.7, "l1": 0.01, "l2": 0.02}
+    terms: dict[str, Any] = {"smoothing": 0.1, "delta": 0.7, "l1": 0.01, "l2": 0.02}
     network = Network((3, 5, 4, 4), activation, normalization, loss)
     theta = some_theta(network)
     how = {"factors": training_factors(network, kept, rates, True), "share": share}

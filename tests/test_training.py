@@ -1,6 +1,7 @@
 """Training against PyTorch, against itself cut in pieces, and against theory."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -186,7 +187,7 @@ def test_no_slider_compiles(whole, compilations):
         {"seed": 5},
         {"epochs": 3},
         {"standardize": False},
-        {"dataset": SMALL.dataset.but(noise=0.3)},
+        {"dataset": Pick("moons", {"samples": 100, "noise": 0.3})},
         {"dataset": Pick("circles", {"samples": 100})},
     ):
         other = replace(SMALL, **change)
@@ -287,6 +288,7 @@ def test_a_run_that_fails_says_where_and_keeps_what_came_before():
     wild = Training(Pick("moons"), (Configuration(Net((8, 8)), Racer(Pick("sgd", {"lr": 1e90}))),), epochs=3)
     run = advance(wild, begin(wild), wild.steps)
     history = run.histories[0]
+    assert history.failure is not None
     assert np.isfinite(history.loss[0, : history.failure.step - 1]).all()
     assert not np.isfinite([history.loss[0, history.failure.step - 1], history.norm[history.failure.step - 1]]).all()
     assert history.failure == advance(wild, advance(wild, begin(wild), 1), wild.steps - 1).histories[0].failure
@@ -387,7 +389,10 @@ def test_signals_of_small_and_large_weights():
 
 
 def test_signal_refuses_what_is_too_large():
-    for wrong in ({"depth": 51}, {"width": 257}, {"x": np.zeros((10**6, 200))}, {"x": np.zeros(3)}):
+    wrongs: list[dict[str, Any]] = [
+        {"depth": 51}, {"width": 257}, {"x": np.zeros((10**6, 200))}, {"x": np.zeros(3)},
+    ]  # fmt: skip
+    for wrong in wrongs:
         with pytest.raises(ValueError, match="must be"):
             signal(**wrong)
 
@@ -397,9 +402,8 @@ def test_signal_refuses_what_is_too_large():
 
 def test_a_training_is_a_value():
     noise = DATASETS["moons"].defaults["noise"]
-    again = Training(
-        Pick("moons", {"samples": 100, "noise": noise}), list(SMALL.configurations), batch_size=13.0, epochs=8, seeds=2
-    )
+    given: dict[str, Any] = {"configurations": list(SMALL.configurations), "batch_size": 13.0, "epochs": 8, "seeds": 2}
+    again = Training(Pick("moons", {"samples": 100, "noise": noise}), **given)
     assert again == SMALL
     assert hash(again) == hash(SMALL)
     table = DATASETS["iris"].table()
@@ -480,11 +484,12 @@ def test_train_on_a_regression_and_on_a_table():
 
 
 def test_train_refuses_unknown_words():
-    for wrong, sentence in (
+    wrongs: tuple[tuple[dict[str, Any], str], ...] = (
         ({"dataset": "digit"}, "did you mean digits"),
         ({"optimizer": "adan"}, "did you mean"),
         ({"rate": 0.1}, "no parameter 'rate'"),
         ({"schedules": {"lr": "cosin"}}, "did you mean cosine"),
-    ):
+    )
+    for wrong, sentence in wrongs:
         with pytest.raises(ValueError, match=sentence):
             train(**({"dataset": "moons", "optimizer": "sgd"} | wrong))
