@@ -490,6 +490,7 @@ def test_train_refuses_unknown_words():
         ({"rate": 0.1}, "no parameter 'rate'"),
         ({"schedules": {"lr": "cosin"}}, "did you mean cosine"),
     )
+    usual: dict[str, Any] = {"dataset": "moons", "optimizer": "sgd"}
     for wrong, sentence in wrongs:
         with pytest.raises(ValueError, match=sentence):
-            train(**({"dataset": "moons", "optimizer": "sgd"} | wrong))
+            train(**(usual | wrong))
