@@ -9,9 +9,9 @@ opened = frame("pages/training.py")  # this goes to the browser before the rest 
 from optviz import training_link
 from optviz.ui.desk import Desk
 from optviz.ui.frame import prepare_server
-from optviz.ui.presets import MOONS, RAVINE
+from optviz.ui.presets import RAVINE
 from optviz.ui.share import toolbar
-from optviz.ui.training import configurations_panel, data_panel, job_of, live_panel, run_panel, summary
+from optviz.ui.training import MOONS, configurations_panel, data_panel, job_of, live_panel, run_panel, summary
 
 prepare_server(warm=RAVINE)
 desk = Desk("training", default=MOONS, codec=training_link)

@@ -32,6 +32,7 @@ def test_from_python():
     names: dict = {}
     exec(block, names)
     np.testing.assert_array_equal(names["run"].theta.shape, (501, 2))
+    assert names["net"].measures["test_accuracy"][-1] > 0.9
 
 
 @pytest.mark.parametrize("decorator", ROOMS)

@@ -14,7 +14,7 @@ from optviz.experiment import Pick
 from optviz.training import VIEW, Training
 from optviz.training_link import to_query
 from optviz.ui.jobs import Job
-from optviz.ui.presets import MOONS
+from optviz.ui.training import MOONS
 
 APP = Path(__file__).parents[1] / "app.py"
 PAGE = "pages/training.py"

@@ -2,7 +2,6 @@
 
 from optviz.backprop import Example
 from optviz.experiment import Experiment, Pick, Racer
-from optviz.training import Configuration, Net, Training
 
 RAVINE = Experiment(
     Pick("rosenbrock"),
@@ -53,14 +52,6 @@ WORTH_A_LOOK = {
         ),
     ),
 }
-MOONS = Training(
-    Pick("moons", {"noise": 0.2}),
-    (
-        Configuration(Net(hidden=(16, 16)), Racer(Pick("sgd", {"lr": 0.1, "momentum": 0.9}))),
-        Configuration(Net(hidden=(16, 16)), Racer(Pick("adam", {"lr": 0.01}))),
-    ),
-    epochs=60,
-)
 
 TWO_PATHS = Example(
     inputs=(1.0, -0.5),

@@ -48,6 +48,16 @@ from optviz.ui.stage import stage
 UPLOAD = "="  # stands in the list of data sets for a visitor's own table
 TICK = 80  # ms between two looks at a run that goes on
 
+# What the page opens with. Not among the presets, because the other pages need no networks to open.
+MOONS = Training(
+    Pick("moons", {"noise": 0.2}),
+    (
+        Configuration(Net(hidden=(16, 16)), Racer(Pick("sgd", {"lr": 0.1, "momentum": 0.9}))),
+        Configuration(Net(hidden=(16, 16)), Racer(Pick("adam", {"lr": 0.01}))),
+    ),
+    epochs=60,
+)
+
 Change = Callable[[Training, Any], Training]
 
 

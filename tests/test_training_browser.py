@@ -1,0 +1,131 @@
+"""The training laboratory in real Chromium: a run starts, goes on without a blank, pauses, and survives what its
+visitor does."""
+
+import re
+
+from test_browser import Visitor, browser_type_launch_args, context, server, visitor, window  # noqa: F401
+
+LINK = "/training?data=moons&epochs=1000&run=sgd~lr~0.05~net.hidden~8"
+QUICK = "/training?data=moons&epochs=20&run=sgd~lr~0.1~net.hidden~8"
+
+
+def step(guest: Visitor) -> int:
+    """The step that the page says the run has come to."""
+    text = guest.page.get_by_test_id("stProgress").inner_text()
+    found = re.search(r"step (\d+) of", text)
+    assert found, text
+    return int(found[1])
+
+
+def press(guest: Visitor, name: str) -> None:
+    guest.page.get_by_role("button", name=name, exact=False).first.click()
+
+
+def until_step(guest: Visitor, beyond: int) -> int:
+    """The step, as soon as it is beyond another."""
+    for _ in range(1000):
+        now = step(guest)
+        if now > beyond:
+            return now
+        guest.page.wait_for_timeout(50)
+    raise AssertionError(f"the run never came beyond step {beyond}: {step(guest)}")
+
+
+def rest(guest: Visitor) -> int:
+    """The step at which the run rests."""
+    before = -1
+    for _ in range(200):
+        now = step(guest)
+        if now == before:
+            return now
+        before = now
+        guest.page.wait_for_timeout(700)
+    raise AssertionError("the run never rests")
+
+
+WATCH = """() => {
+  window.blanks = 0; window.pictures = new Set()
+  const look = () => {
+    const stage = document.querySelector('.oz-stage')
+    const plots = stage ? [...stage.querySelectorAll('.oz-panel .main-svg')] : []
+    if (!plots.length) window.blanks++
+    const bar = document.querySelector('[data-testid=stProgress]')
+    if (bar) window.pictures.add(bar.innerText)
+    window.watching = requestAnimationFrame(look)
+  }
+  look()
+}"""
+
+
+def test_a_run_goes_on_without_a_blank_pauses_and_resumes(visitor):  # noqa: F811
+    guest = visitor().open(LINK)
+    assert step(guest) == 0
+    guest.page.evaluate(WATCH)
+    press(guest, "Start")
+    first = until_step(guest, 0)
+    until_step(guest, first)
+    guest.until(lambda state: state["steps"] > 1, "moments of the run")
+    assert guest.page.evaluate("window.blanks") == 0
+    assert guest.page.evaluate("window.pictures.size") >= 3
+    press(guest, "Pause")
+    paused = rest(guest)
+    press(guest, "Start")
+    until_step(guest, paused)
+    press(guest, "Pause")
+    rest(guest)
+    assert guest.page.evaluate("window.blanks") == 0
+
+
+def test_a_run_survives_a_slider_and_a_page_switch(visitor):  # noqa: F811
+    guest = visitor().open(LINK)
+    press(guest, "Start")
+    first = until_step(guest, 0)
+    guest.nudge("Learning rate")
+    then = until_step(guest, first)  # it went on from where it was
+    guest.until_query(lambda query: "run" in query, "the new rate in the address")
+    guest.page.get_by_role("link", name="Glossary", exact=True).click()
+    guest.page.get_by_role("heading", name="Glossary").wait_for()
+    guest.page.get_by_role("link", name="Training", exact=True).click()
+    guest.settled()
+    assert step(guest) >= then
+    press(guest, "Pause")
+    rest(guest)
+
+
+def test_one_step_and_the_same_weights_again(visitor):  # noqa: F811
+    guest = visitor().open(QUICK)
+    press(guest, "One step")
+    assert until_step(guest, 0) == 1
+    press(guest, "Same weights")
+    for _ in range(100):
+        if step(guest) == 0:
+            return
+        guest.page.wait_for_timeout(50)
+    raise AssertionError("the run did not start over")
+
+
+def test_two_visitors_train_at_once(visitor):  # noqa: F811
+    first, second = visitor().open(QUICK), visitor().open(QUICK + "&seed=1")
+    press(first, "Start")
+    press(second, "Start")
+    for guest in (first, second):
+        guest.page.get_by_text("done").first.wait_for()
+
+
+def test_the_boundary_plays_over_training(visitor):  # noqa: F811
+    guest = visitor().open(QUICK)
+    press(guest, "Start")
+    guest.page.get_by_text("done").first.wait_for()
+    guest.at_the_end()
+    ground = "() => document.querySelector('.oz-picture canvas').toDataURL()"
+    end = guest.page.evaluate(ground)
+    guest.page.get_by_role("button", name="Jump to start").click()
+    guest.until(lambda state: state["frame"] == 0, "the first moment")
+    assert guest.page.evaluate(ground) != end
+    assert "epoch 0" in guest.page.locator(".oz-clock").inner_text()
+
+
+def test_a_link_opens_the_same_training(visitor):  # noqa: F811
+    guest = visitor().open(QUICK + "&view=layers&quantity=weights")
+    assert guest.page.get_by_text("Layer 1: weights").is_visible()
+    assert guest.page.get_by_label("Hidden layers", exact=True).input_value() == "8"
