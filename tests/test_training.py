@@ -204,7 +204,7 @@ def test_seeds_together_are_the_seeds_alone(whole):
         problem = SMALL.problem(0)
         state = begin_together(problem, SGD.rule, theta[None])
         alone = descend_together(problem, SGD.rule, SMALL.steps, (seed,), state, horizon=SMALL.steps)
-        np.testing.assert_allclose(alone.state.theta[0], whole.states[0].theta[row], atol=1e-12)
+        np.testing.assert_array_equal(alone.state.theta[0], whole.states[0].theta[row])
     assert not np.allclose(whole.states[0].theta[0], whole.states[0].theta[1])
 
 
