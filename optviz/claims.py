@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -31,9 +31,9 @@ from optviz.experiment import Experiment, Pick, Racer, run
 from optviz.optimizers import OPTIMIZERS
 from optviz.problems import Problem, from_surface
 from optviz.programs import program
-from optviz.spec import Source, number
+from optviz.spec import Source
+from optviz.verdict import STEPS_AT_MOST, Card, Measured, judged
 
-STEPS_AT_MOST = 5000
 SEEDS = 16
 SIGHT = 1000  # steps after which one per cent to either side of a stability edge has shown
 TAME = 1e100  # a rate beyond this is no experiment, and its square no number
@@ -55,28 +55,10 @@ ROLES: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-class Measured(NamedTuple):
-    """What one run says about a claim. `numbers` are all quoted in `sentence`; a count of steps that was not reached
-    is infinite. `holds` follows from the numbers by the rules written in the claim's function."""
-
-    numbers: dict[str, float]
-    holds: bool
-    sentence: str
-
-
 @dataclass(frozen=True)
-class Claim:
-    """A sentence of the course: what it says, when that is true, and the experiment that shows it.
+class Claim(Card):
+    """A claim on descent, with the experiment that shows it."""
 
-    `title` names it in a menu, `watch` is what to look at in the picture.
-    """
-
-    key: str
-    title: str
-    says: str
-    condition: str
-    watch: str
-    sources: tuple[Source, ...]
     experiment: Experiment
     surfaces: tuple[str, ...]  # none: any
     noisy: bool  # whether it may be measured with gradient noise
@@ -226,30 +208,6 @@ def _quadratic(experiment: Experiment, **values: Any) -> Quadratic | None:
     return Quadratic(curvatures, axes, points[4] + newton, float(height[4] + slope[4] @ newton / 2))
 
 
-class _Said(NamedTuple):
-    """A number as a sentence says it: `{x}`, as a share `{x:%}`, or as a count `{x:steps}`."""
-
-    value: float
-
-    def __format__(self, form: str) -> str:
-        if form == "%":
-            return f"{number(100 * self.value)} %"
-        if form == "steps" and math.isinf(self.value):
-            return f"more than {number(STEPS_AT_MOST)} steps"
-        return number(self.value) + (f" step{'s' * (self.value != 1)}" if form == "steps" else "")
-
-
-def _measured(numbers: Mapping[str, Any], facts: str, *rules: tuple[Any, str]) -> Measured:
-    """Put together what was measured. `facts` quotes the numbers by name; each rule is whether it is met, and what to
-    say if it is not. The claim holds if all are met; of several that are not, the first is what the others follow from.
-    """
-    plain = {name: float(value) + 0.0 for name, value in numbers.items()}  # an exact 0, never −0
-    said = {name: _Said(value) for name, value in plain.items()}
-    broken = [reason for met, reason in rules if not met]
-    sentence = f"Here it does not hold: {broken[0]}. {facts}" if broken else facts
-    return Measured(plain, not broken, sentence.format(**said))
-
-
 def _racers(*racers: tuple[str, dict[str, Any]]) -> tuple[Racer, ...]:
     return tuple(Racer(Pick(key, values)) for key, values in racers)
 
@@ -314,7 +272,7 @@ def zig_zag(e: Experiment, sgd: Racer) -> Measured | None:
         "cosine": cosine,
         "cosine_slow": crawl,
     }
-    return _measured(
+    return judged(
         numbers,
         "With κ = {kappa} and η at {share:%} of 2/λmax, plain descent needed {steps:steps} to settle within "
         "{tolerance}; with κ = {half} at the same share {steps_half:steps}, with κ = {quarter} "
@@ -377,7 +335,7 @@ def largest_rate(e: Experiment, sgd: Racer) -> Measured | None:
         "taken": e.steps,
         "sight": SIGHT,
     }
-    return _measured(
+    return judged(
         numbers,
         "The Hessian's largest eigenvalue is λmax = {curvature}, so the limit is 2/λmax = {limit}. After {sight} "
         "steps, a rate 1 % below it had {below} of the excess loss left, one 1 % above it {above}. In its first 20 "
@@ -465,7 +423,7 @@ def saddle_escape(
         "newton": np.linalg.norm(_path(e, newton, e.steps).theta[-1]),
     }
     waited = numbers["plain_far"] - numbers["plain"]
-    return _measured(
+    return judged(
         numbers,
         "From an offset of {offset}, plain descent met a gradient of only {least} and needed {plain:steps} to get "
         "halfway down; from {far} it needed {plain_far:steps}: {decade} more for each factor of ten, where "
@@ -544,7 +502,7 @@ def local_minima(e: Experiment, sgd: Racer, momentum: Racer) -> Measured | None:
         "lost": np.sum(plain & ~heavy),
         "taken": e.steps,
     }
-    return _measured(
+    return judged(
         numbers,
         "Of {starts} starts on a grid over the window, plain descent took {plain:%} to the lowest minimum within "
         "{taken:steps} and left {stuck:%} in another one; momentum with ρ = {rho} took {heavy:%} to the lowest. "
@@ -606,7 +564,7 @@ def noise_floor(e: Experiment, sgd: Racer) -> Measured | None:
         "quiet_half": quiet[1],
         "tolerance": e.tolerance,
     }
-    return _measured(
+    return judged(
         numbers,
         "With σ = {sigma} and η = {rate}, the loss over the second half of the run was {floor} above the minimum in "
         "the mean of {seeds} seeds ({theory} by theory); with η = {half} it was {floor_half} ({theory_half} by "
@@ -693,7 +651,7 @@ def heavy_ball(e: Experiment, sgd: Racer, momentum: Racer) -> Measured | None:
         "beyond_much": along(much.theta),
         "much": settled(much.loss),
     }
-    return _measured(
+    return judged(
         numbers,
         "With κ = {kappa}, plain descent needed {plain:steps} to settle within {tolerance}, momentum with η = {rate} "
         "and ρ = {rho} {heavy:steps}. At their best asymptotic rates plain descent needs {best_plain:steps} and "
@@ -756,7 +714,7 @@ def two_forms(e: Experiment, momentum: Racer, averaging: Racer) -> Measured | No
         "first": np.linalg.norm(slow.step[0]) / np.linalg.norm(ball.step[0]),
     }
     shares = numbers["taken_averaging"], numbers["taken_ball"]
-    return _measured(
+    return judged(
         numbers,
         "The averaging form kept {own_kept:%} of its velocity and took {taken_averaging:%} of each gradient; the "
         "heavy ball, with ρ = {rho}, kept {kept:%} and took {taken_ball:%}. At the heavy ball's own rate, η = {rate}, "
@@ -837,7 +795,7 @@ def look_ahead(e: Experiment, look_ahead: Racer) -> Measured | None:
         "left": left,
         "left_ball": left_ball,
     }
-    return _measured(
+    return judged(
         numbers,
         "With η = {rate} and ρ = {rho}, across the valley Nesterov overshot by {steep:%} of where it began, momentum "
         "with the same settings by {steep_ball:%}; along the floor by {flat:%} and {flat_ball:%}. The reformulated "
@@ -912,7 +870,7 @@ def adagrad_rate(e: Experiment, adagrad: Racer) -> Measured | None:
         "settled": np.min(quiet[-1] / quiet[middle]),
         "rising": np.sum(np.diff(quiet, axis=0) > 0) + np.sum(np.diff(noisy, axis=0) > 0),
     }
-    return _measured(
+    return judged(
         numbers,
         "With σ = {sigma} the effective rates went from {x_first} along x and {y_first} along y to {x_last} and "
         "{y_last} in {taken:steps}; over the second half they fell like t to the power {exponent}, where 1/√t is "
@@ -982,7 +940,7 @@ def rmsprop_forgets(e: Experiment, rmsprop: Racer, adagrad: Racer) -> Measured |
         "exponent": noisy[0],
         "exponent_adagrad": noisy[1],
     }
-    return _measured(
+    return judged(
         numbers,
         "With the valley at φ = {rotation}°, when the first of the two was halved RMSProp had come {along} along the "
         "floor and {across} across; from the same place in the valley turned to {turned}° {along_turned} along and "
@@ -1061,7 +1019,7 @@ def adam_overshoot(e: Experiment, adam: Racer, momentum: Racer) -> Measured | No
         "default_rate": defaults["lr"],
         "crawled": np.linalg.norm(_path(e, adam.but(lr=defaults["lr"]), 100).theta[-1] - e.start),
     }
-    return _measured(
+    return judged(
         numbers,
         "m and v are, to within {apart}, the gradients and their squares weighted by powers of β₁ = {beta1} and "
         "β₂ = {beta2}. With κ = {kappa}, Adam overshot by {adam:%} of where it began, momentum by {ball:%}; each at "
@@ -1131,7 +1089,7 @@ def bias_correction(e: Experiment, adam: Racer, uncorrected: Racer) -> Measured 
         "short": _first(e, level) / _first(e, level.but(bias_correction=True)),
         "level": beta1,
     }
-    return _measured(
+    return judged(
         numbers,
         "With the correction the first step was {corrected} times η along each axis with a slope; without it {own} "
         "times η, {factor} times what it should be, where (1 − β₁)/√(1 − β₂) is {theory}. The worst step was number "
@@ -1190,7 +1148,7 @@ def friction(e: Experiment, diffgrad: Racer) -> Measured | None:
         "mean": np.mean(xi[:flat]) if flat else math.nan,
         "steep": np.mean(steep),
     }
-    return _measured(
+    return judged(
         numbers,
         "ξ lay between {least} and {greatest} on this run. Over the first {flat:steps}, where the gradient changes "
         "by less than 0.04 a step, its mean was {mean} and diffGrad covered {pace:%} of Adam's distance at the same "
@@ -1258,7 +1216,7 @@ def one_step(e: Experiment, newton: Racer, sgd: Racer) -> Measured | None:
         "rose": -_promise_and_fall(elsewhere)[1],
         "share": newton.values["lr"],
     }
-    return _measured(
+    return judged(
         numbers,
         "With η = {share}, one step of Newton's method left {left} of the distance to the minimum, and at most {worst} "
         "from the four corners of the window; damped by δ = 1 it left {damped}, and plain descent with η = {rate} "
@@ -1329,7 +1287,7 @@ def cost(e: Experiment, newton: Racer, lbfgs: Racer, sgd: Racer) -> Measured | N
         "plain": steps[2],
         "tolerance": e.tolerance,
     }
-    return _measured(
+    return judged(
         numbers,
         "For n = 2 the Hessian has {full} entries and L-BFGS with m = {memory} keeps {pairs} numbers; for n = {large} "
         "it is {full_large} against {pairs_large}: they grow like n to the power {power_full} and {power_pairs}, so "
@@ -1403,7 +1361,7 @@ def catalogue(e: Experiment) -> Measured | None:
     span = f"{OPTIMIZERS[quickest].title} after {{first:steps}}"
     if not late:
         span += f", {OPTIMIZERS[slowest].title} last, after {{last:steps}}"
-    return _measured(
+    return judged(
         numbers,
         "Of {rules} rules in the catalogue, {optax} of them adapted from optax, {arrived} came within {tolerance} of "
         f"the lowest minimum in {{taken:steps}}, each at its stored rate: {span}.",
