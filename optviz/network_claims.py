@@ -16,6 +16,7 @@ import inspect
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -53,6 +54,7 @@ ROLES: dict[str, Callable[[Net, Racer], bool]] = {
     "large": lambda net, racer: net.activation == "tanh" and net.init == "normal" and (net.init_scale or 0) > 0.05,
     "xavier": lambda net, racer: net.activation == "tanh" and net.init.startswith("xavier"),
     "he": lambda net, racer: net.activation == "relu" and net.init.startswith("he"),
+    "tanh": lambda net, racer: net.activation == "tanh" and net.normalization == "none",
     "relu": lambda net, racer: net.activation == "relu" and net.normalization == "none",
     "sigmoid": lambda net, racer: net.activation == "sigmoid" and net.normalization == "none",
     "unnormalized": lambda net, racer: net.normalization == "none",
@@ -172,18 +174,19 @@ class NetworkClaim(Card):
 
         Never raises for a valid training: a run that diverges is measured like any other.
         """
-        if not self.fits(training):
-            return None
-        cast = {role: _in_role(training, progress, role) for role in _asked(self.judge)}
-        if None in cast.values():
-            return None
+        # Settings that were changed after the last step are not those of the run.
+        ran = progress.training if progress.step else training
+        roles = _asked(self.judge)
+        for each in (training, ran):
+            if not self.fits(each) or None in [_in_role(each, progress, role) for role in roles]:
+                return None
         ended = progress.step >= training.steps or all(history.failure for history in progress.histories)
         if self.after == "step" and progress.step < 1:
             return Measured({}, None, "Take a step, or train, and it is measured.")
         if self.after == "end" and not ended:
             return Measured({}, None, "Train to the end, and it is measured.")
         with np.errstate(all="ignore"):
-            return self.judge(training, **cast)
+            return self.judge(ran, **{role: _in_role(ran, progress, role) for role in roles})
 
 
 NETWORK_CLAIMS: dict[str, NetworkClaim] = {}
@@ -291,23 +294,26 @@ def pause_and_resume(t: Training, first: Entrant) -> Measured:
         "taken": taken,
         "steps": steps,
         "apart": _apart(history.loss[:, :steps], loss),
-        "weights": _apart(first.thetas, whole[-1].state.theta) if steps == taken else 0.0,
+        **({"weights": _apart(first.thetas, whole[-1].state.theta)} if steps == taken else {}),
         "single": loss_single.shape[1],
         "apart_single": _apart(history.loss[:, : loss_single.shape[1]], loss_single),
         "reset": _apart(history.snapshots[0], first.starts[0]),
         "changes": len(cuts),
     }
     facts = (
-        "The run has taken {taken:steps}, with every pause that you made. Run again without a pause, its first "
-        "{steps} batch losses differ by at most {apart}, and its weights by {weights}; paused after every one of the "
-        "first {single}, by {apart_single}. The initial weights differ by {reset} from those of a new start. The "
-        "learning rate was changed {changes} times on the way, and the run went on."
+        "The run has taken {taken:steps}, with every pause on the way. Run again without a pause, its first {steps} "
+        f"batch losses differ by at most {{apart}}{', and its weights by {weights}' if 'weights' in numbers else ''}; "
+        "paused after each of the first {single:steps}, by {apart_single}. The initial weights differ by {reset} from "
+        "those of a new start. The learning rate was changed {changes} times on the way, and the run went on."
     )
     return judged(
         numbers,
         facts,
         (numbers["reset"] == 0, "the run did not begin with these weights"),
-        (numbers["apart"] == 0 == numbers["weights"], "something besides the learning rate was changed on the way"),
+        (
+            numbers["apart"] == 0 == numbers.get("weights", 0),
+            "something besides the learning rate was changed on the way",
+        ),
         (numbers["apart_single"] == 0, "pauses change the run"),
     )
 
@@ -382,7 +388,7 @@ def chain_rule(t: Training, first: Entrant) -> Measured:
 # Weights, units and inputs at the start ------------------------------------------------------------------------------
 
 DEPTH, DRAWS = 10, 4
-DEEP = (64,) * 6
+DEEP = (32,) * 6
 
 
 @claim(
@@ -399,19 +405,21 @@ DEEP = (64,) * 6
     sources=(GLOROT, HE, EFFICIENT),
     after="start",
     training=Training(
-        Pick("digits"),
+        Pick("wine"),
         _runs(
             (Net(hidden=DEEP, activation="tanh", init="normal", init_scale=0.01), "sgd", {"lr": 0.05}),
             (Net(hidden=DEEP, activation="tanh", init="normal", init_scale=1.0), "sgd", {"lr": 0.05}),
             (Net(hidden=DEEP, activation="tanh", init="xavier_normal"), "sgd", {"lr": 0.05}),
             (Net(hidden=DEEP, activation="relu", init="he_normal"), "sgd", {"lr": 0.05}),
         ),
-        epochs=2,
-        batch_size=64,
+        epochs=4,
+        batch_size=16,
         view="layers",
     ),
 )
-def initial_variance(t: Training, small: Entrant, large: Entrant, xavier: Entrant, he: Entrant) -> Measured:
+def initial_variance(t: Training, small: Entrant, large: Entrant, xavier: Entrant, he: Entrant) -> Measured | None:
+    if not (small.net.hidden and large.net.hidden):
+        return None
     through = {
         "small": _through(t, small.net),
         "large": _through(t, large.net),
@@ -434,7 +442,7 @@ def initial_variance(t: Training, small: Entrant, large: Entrant, xavier: Entran
         "gap": max(gaps),
         "own": len(small.net.hidden),
         "own_small": float(small.history.layers.activation_deviation[0, -2]),
-        "own_saturated": float(large.history.layers.saturated[0, :-1].mean()) if large.net.hidden else math.nan,
+        "own_saturated": float(large.history.layers.saturated[0, :-1].mean()),
     }
     return judged(
         numbers,
@@ -462,15 +470,20 @@ class Through(NamedTuple):
 
 
 def _through(t: Training, net: Net) -> Through:
+    return _signals(net.activation, net.init, net.init_scale, t.seed)
+
+
+@lru_cache(maxsize=64)
+def _signals(activation: str, init: str, scale: float | None, seed: int) -> Through:
+    seeds = [(seed + i) % 2**32 for i in range(DRAWS)]
+    x = [np.random.default_rng([one, 7]).standard_normal((64, 256)) for one in seeds]
     draws = [
-        signal(
-            activation=net.activation, init=net.init, init_scale=net.init_scale, depth=DEPTH, seed=(t.seed + i) % 2**32
-        )
-        for i in range(DRAWS)
+        signal(activation=activation, init=init, init_scale=scale, depth=DEPTH, x=inputs, seed=one)
+        for inputs, one in zip(x, seeds, strict=True)
     ]
     pre = np.mean([one.pre_mean**2 + one.pre_deviation**2 for one in draws], axis=0)
     after = np.mean([one.mean**2 + one.deviation**2 for one in draws], axis=0)
-    return Through(pre, draws[0].pre_variance, after)
+    return Through(pre, np.mean([one.pre_variance for one in draws], axis=0), after)
 
 
 @claim(
@@ -493,7 +506,6 @@ def _through(t: Training, net: Net) -> Through:
         Pick("wine"),
         _runs(
             (Net(hidden=(16,) * 5), "sgd", {"lr": 0.3}),
-            (Net(hidden=(16,) * 5, activation="leaky_relu"), "sgd", {"lr": 0.3}),
             (Net(hidden=(16,) * 5, activation="tanh", init="xavier_normal"), "sgd", {"lr": 0.3}),
             (Net(hidden=(16,) * 5, activation="sigmoid", init="xavier_normal"), "sgd", {"lr": 0.3}),
         ),
@@ -503,8 +515,8 @@ def _through(t: Training, net: Net) -> Through:
     ),
     fits=_classes,
 )
-def saturation(t: Training, relu: Entrant, sigmoid: Entrant) -> Measured | None:
-    if relu.net.hidden != sigmoid.net.hidden or not relu.net.hidden:
+def saturation(t: Training, relu: Entrant, tanh: Entrant, sigmoid: Entrant) -> Measured | None:
+    if len({one.net.hidden for one in (relu, tanh, sigmoid)}) > 1 or not relu.net.hidden:
         return None
     relu_slope, relu_ten = _slopes(relu)
     sigmoid_slope, sigmoid_ten = _slopes(sigmoid)
@@ -517,6 +529,8 @@ def saturation(t: Training, relu: Entrant, sigmoid: Entrant) -> Measured | None:
         "relu_ten": relu_ten,
         "sigmoid_slope": sigmoid_slope,
         "sigmoid_ten": sigmoid_ten,
+        "tanh_saturated": tanh.history.layers.saturated[-1, :-1].mean(),
+        "sigmoid_saturated": sigmoid.history.layers.saturated[-1, :-1].mean(),
         "depth": len(relu.net.hidden),
         "relu": np.median(relu.history.train_accuracy[:, -1]),
         "sigmoid": np.median(sigmoid.history.train_accuracy[:, -1]),
@@ -526,9 +540,10 @@ def saturation(t: Training, relu: Entrant, sigmoid: Entrant) -> Measured | None:
         numbers,
         "After this run {dead} of the {units} hidden ReLU units are dead; at the start it was {dead_start}. ReLU's "
         "mean slope is {relu_slope}, and with all sums ten times as large {relu_ten}; sigmoid's, as a share of its "
-        "largest, falls from {sigmoid_slope} to {sigmoid_ten}. With {depth} hidden layers ReLU answers {relu:%} of the "
-        "training examples and sigmoid {sigmoid:%}, whose first layer had {vanished} times the gradient of its last "
-        "one at the start.",
+        "largest, falls from {sigmoid_slope} to {sigmoid_ten}. Saturated, with less than a twentieth of the largest "
+        "slope, are {tanh_saturated:%} of the tanh and {sigmoid_saturated:%} of the sigmoid values. With {depth} "
+        "hidden layers ReLU answers {relu:%} of the training examples and sigmoid {sigmoid:%}, whose first layer had "
+        "{vanished} times the gradient of its last one at the start.",
         (relu_ten > 0.9 * relu_slope, "ReLU's slope depends on the size of the sums"),
         (sigmoid_ten < 0.5 * sigmoid_slope, "sigmoid does not saturate even at ten times its sums"),
         (numbers["dead"] > numbers["dead_start"], "no ReLU unit has died in this run"),
@@ -649,7 +664,7 @@ SIGHT = 60  # steps after which a rate has shown whether training holds it
     fits=_validated,
 )
 def normalized(t: Training, unnormalized: Entrant, batch: Entrant) -> Measured | None:
-    if not _alike(unnormalized, batch) or not batch.net.hidden or batch.affordable < SIGHT:
+    if not _alike(unnormalized, batch) or not batch.net.hidden or batch.affordable < 10 * SIGHT:
         return None
     theta, x = batch.thetas[0], t.parts.validation.x
     draw = batch.problem.draw(t.seed, batch.progress.step, 1)
@@ -727,11 +742,11 @@ LOOKS_AT_MOST = 500
         epochs=30,
         curves=("loss", "accuracy", "noise"),
     ),
-    fits=lambda t: 1 < t.size < len(t.parts.train.y) <= 2000,
+    fits=lambda t: 1 < t.size < len(t.parts.train.y),
 )
 def batch_sizes(t: Training, first: Entrant) -> Measured | None:
     net, examples = first.net, len(t.parts.train.y)
-    if net.normalization != "none" or any(net.rates) or net.input_noise > 0 or first.network.size > 20_000:
+    if net.normalization != "none" or any(net.rates) or net.input_noise > 0 or first.network.size * examples > 1e6:
         return None
     theta = first.thetas[0]
     one, size = _single_noise(first, theta)
@@ -909,7 +924,7 @@ CLEAR = 1e-3  # of a weight whose pull can be told from rounding
 )
 def penalties(t: Training, l1: Entrant, l2: Entrant, adam_l2: Entrant, adamw: Entrant) -> Measured | None:
     steps = l2.progress.step
-    if steps > l2.affordable or not _alike(l1, l2):
+    if not 0 < steps <= l2.affordable or not _alike(l1, l2):
         return None
     free = replace(l2.but(l2=0.0), progress=l2.progress).again(steps).state.theta[0]
     sparse, small, plain = _weights(l1, l1.thetas[0]), _weights(l2, l2.thetas[0]), _weights(l2, free)
@@ -956,7 +971,8 @@ def _pull(one: Entrant) -> np.ndarray:
     (held, lr), (released, _) = ends
     before = _weights(one, state.theta[0])
     clear = np.abs(before) > CLEAR
-    return ((released - held) / (lr * decay * before))[clear]
+    pull = ((released - held) / (lr * decay * before))[clear]
+    return pull if pull.size else np.array([math.nan])
 
 
 MASKS = 2000
@@ -1096,9 +1112,10 @@ def _under_shifts(one: Entrant) -> tuple[float, float] | None:
     """The accuracy on altered test pictures of this network and of one trained on altered pictures; None if there are
     no pictures, if this training alters them itself, or if another run would take too long."""
     t, steps = one.training, one.progress.step
-    if t.image is None or t.copies or steps * t.seeds > one.affordable:
+    if t.image is None or t.copies or steps > one.affordable:
         return None
-    with_copies = replace(t, copies=2, shift=1.0, angle=10.0, seeds=1)
+    # A third of the epochs, as there are three times as many pictures
+    with_copies = replace(t, copies=2, shift=1.0, angle=10.0, seeds=1, epochs=max(1, round(t.epochs / 3)))
     other = replace(one, training=with_copies)
     theta = other.again(steps).state.theta[0]
     raw = replace(t, standardize=False).parts

@@ -10,7 +10,7 @@ from optviz.claims import CLAIMS
 from optviz.ui.desk import Desk
 from optviz.ui.exports import export_panel
 from optviz.ui.frame import prepare_server
-from optviz.ui.lesson import claim_panel, claims_menu
+from optviz.ui.lesson import claim_panel, claims_menu, measured_on
 from optviz.ui.looks import look_panel
 from optviz.ui.presets import RAVINE
 from optviz.ui.race import (
@@ -28,7 +28,7 @@ prepare_server(warm=RAVINE)
 desk = Desk("descent", default=RAVINE, presets={key: claim.experiment for key, claim in CLAIMS.items()})
 desk.open(arrived=opened.arrived)
 with opened.tools:
-    claims_menu(desk)
+    claims_menu(desk, CLAIMS)
     toolbar(desk)
 
 
@@ -51,7 +51,7 @@ def laboratory() -> None:
         table(desk, runs)
         memory_panel(desk, runs)
     with claim:  # last, because it may have to run more than the race itself
-        claim_panel(desk)
+        claim_panel(desk, CLAIMS, lambda claim: measured_on(claim, desk.experiment))
     desk.publish()
 
 

@@ -7,16 +7,29 @@ from optviz.ui.frame import frame
 opened = frame("pages/training.py")  # this goes to the browser before the rest is imported
 
 from optviz import training_link
+from optviz.network_claims import NETWORK_CLAIMS
 from optviz.ui.desk import Desk
 from optviz.ui.frame import prepare_server
+from optviz.ui.lesson import claim_panel, claims_menu
 from optviz.ui.presets import RAVINE
 from optviz.ui.share import toolbar
-from optviz.ui.training import MOONS, configurations_panel, data_panel, job_of, live_panel, run_panel, summary
+from optviz.ui.training import (
+    MOONS,
+    claim_verdict,
+    configurations_panel,
+    data_panel,
+    job_of,
+    live_panel,
+    run_panel,
+    summary,
+)
 
 prepare_server(warm=RAVINE)
-desk = Desk("training", default=MOONS, codec=training_link)
+presets = {key: claim.training for key, claim in NETWORK_CLAIMS.items()}
+desk = Desk("training", default=MOONS, presets=presets, codec=training_link)
 desk.open(arrived=opened.arrived)
 with opened.tools:
+    claims_menu(desk, NETWORK_CLAIMS)
     toolbar(desk, also=job_of(desk).reset)
 
 
@@ -30,6 +43,7 @@ def laboratory() -> None:
         configurations_panel(desk)
     with picture:
         desk.say()
+        claim_panel(desk, NETWORK_CLAIMS)
         run_panel(desk, job)
         live()
     desk.publish()
@@ -39,8 +53,11 @@ def laboratory() -> None:
 def live() -> None:
     """The run as it stands."""
     job = job_of(desk)
+    claim = st.empty()
     live_panel(desk, job)
     summary(job)
+    with claim:  # last, because it may have to run more than the training itself
+        claim_verdict(desk, job)
 
 
 laboratory()

@@ -15,14 +15,14 @@ ROOT = Path(__file__).parents[1]
 # From the bottom up. A room may import from the rooms below it; rooms on one line do not know each other.
 LAYERS = [
     {"spec", "programs", "expression"},
-    {"stationary", "query"},
+    {"stationary", "query", "verdict"},
     {"surfaces", "optimizers", "schedules", "datasets", "networks"},
     {"problems", "tuning", "backprop"},
     {"descent"},
     {"landscape", "doctor", "curves"},
     {"experiment"},
     {"training"},
-    {"link", "anatomy", "claims", "glossary"},
+    {"link", "anatomy", "claims", "network_claims", "glossary"},
     {"training_link"},
     {"figures"},
     {"export"},

@@ -84,7 +84,7 @@ class Desk(Generic[E]):
         st.session_state[self.key("preset")] = name if name in self.presets else None
         experiment, messages = self.codec.from_query(address, self.default)
         if name is not None and name not in self.presets:
-            known = f"{next(iter(self.presets))} to {list(self.presets)[-1]}" if self.presets else "none on this page"
+            known = ", ".join(self.presets) if self.presets else "none on this page"
             messages = [f"There is no claim “{name[:16]}”; there are {known}.", *messages]
         self.put(experiment)
         st.session_state[self.key("messages")] = messages

@@ -1,68 +1,83 @@
-"""A claim of the course beside the race that shows it: its sentence, with the number that this run measured."""
+"""A claim of the course beside what shows it, a race or a training: its sentence, with the number that was measured."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from functools import lru_cache
+from typing import TypeVar
 
 import streamlit as st
 
-from optviz.claims import CLAIMS, Claim, Measured
+from optviz.claims import Claim
 from optviz.experiment import Experiment
 from optviz.ui.controls import folded
 from optviz.ui.desk import Desk
+from optviz.verdict import Card, Measured
 
-PAGE = "pages/descent.py"
+C = TypeVar("C", bound=Card)
 
 
-def claims_menu(desk: Desk) -> None:
+def claims_menu(desk: Desk, claims: Mapping[str, Card]) -> None:
     """The list of claims: each opens the experiment that shows it."""
     with st.popover("Claims", icon=":material/school:", width="content"):
         st.caption("What the course says, each with an experiment that measures it.")
-        for claim in CLAIMS.values():
-            st.page_link(PAGE, label=f"**{claim.key}** {claim.title}", query_params={"claim": claim.key})
+        for claim in claims.values():
+            st.page_link(_page(desk), label=f"**{claim.key}** {claim.title}", query_params={"claim": claim.key})
 
 
-def claim_panel(desk: Desk) -> None:
-    """The open claim, if there is one, measured on the experiment as it now stands."""
-    if desk.preset not in CLAIMS:
+def claim_panel(desk: Desk, claims: Mapping[str, C], measure: Callable[[C], Measured | None] | None = None) -> None:
+    """The open claim, if there is one, with its verdict by `measure`; without that, the verdict is shown elsewhere."""
+    claim = claims.get(desk.preset or "")
+    if claim is None:
         return
-    claim = CLAIMS[desk.preset]
-    measured = _measured(claim, desk.experiment)
+    measured = measure(claim) if measure else None
     with st.container(border=True, key=desk.key("claim"), gap="small"):
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(f"**{claim.key} · {claim.title}**")
             st.space("stretch")
-            _neighbours(claim)
+            _neighbours(desk, claims, claim)
             with folded("When it holds, what to watch", desk.key("when"), popover=True, width="content") as opened:
                 if opened:
                     sources = (f"[{source}]({source.url})" if source.url else str(source) for source in claim.sources)
                     words = (f"**When it holds.** {claim.condition}", f"**Watch.** {claim.watch}", *sources)
                     st.markdown("\n\n".join(words))
             st.button(
-                "Close", key=desk.key("close-claim"), help="Keep the race, without the claim.", on_click=desk.leave
+                "Close",
+                key=desk.key("close-claim"),
+                help="Keep what is on the desk, without the claim.",
+                on_click=desk.leave,
             )
-        if measured is None:
-            verdict = (
-                ":material/help: This race lacks what the claim is about, so it is not measured here. "
-                "*Reset* brings its own experiment back."
-            )
-        else:
-            icon = ":green[:material/check_circle:]" if measured.holds else ":red[:material/cancel:]"
-            verdict = f"{icon} **Measured here:** {measured.sentence}"
-        st.markdown(f"{claim.says}\n\n{verdict}")
+        st.markdown(f"{claim.says}\n\n{verdict(measured)}" if measure else claim.says)
 
 
-def _neighbours(claim: Claim) -> None:
-    keys = list(CLAIMS)
+def verdict(measured: Measured | None) -> str:
+    """What was measured, as a line of Markdown."""
+    if measured is None:
+        return (
+            ":material/help: What is on the desk lacks what the claim is about, so it is not measured here. "
+            "*Reset* brings its own experiment back."
+        )
+    if measured.holds is None:
+        return f":material/hourglass_empty: {measured.sentence}"
+    icon = ":green[:material/check_circle:]" if measured.holds else ":red[:material/cancel:]"
+    return f"{icon} **Measured here:** {measured.sentence}"
+
+
+def _neighbours(desk: Desk, claims: Mapping[str, C], claim: C) -> None:
+    keys = list(claims)
     at = keys.index(claim.key)
     for other, icon in (
         (keys[at - 1], ":material/arrow_back:"),
         (keys[(at + 1) % len(keys)], ":material/arrow_forward:"),
     ):
-        st.page_link(PAGE, label=other, icon=icon, query_params={"claim": other}, help=CLAIMS[other].title)
+        st.page_link(_page(desk), label=other, icon=icon, query_params={"claim": other}, help=claims[other].title)
+
+
+def _page(desk: Desk) -> str:
+    return f"pages/{desk.page}.py"
 
 
 @lru_cache(maxsize=64)
-def _measured(claim: Claim, experiment: Experiment) -> Measured | None:
+def measured_on(claim: Claim, experiment: Experiment) -> Measured | None:
     """Kept, so that looking around in an experiment measures nothing again."""
     return claim.measure(experiment)

@@ -14,6 +14,7 @@ from optviz.descent import schedulable
 from optviz.experiment import SEED, Pick, Racer
 from optviz.figures.theme import style
 from optviz.figures.training import earliest_stop, names, training_record
+from optviz.network_claims import NETWORK_CLAIMS
 from optviz.networks import ACTIVATIONS, INITS, LOSSES
 from optviz.optimizers import OPTIMIZERS
 from optviz.schedules import SCHEDULES
@@ -26,6 +27,7 @@ from optviz.training import (
     DROPOUT,
     DROPOUT_FORM,
     EPOCHS,
+    LOOKS,
     MAKE,
     QUANTITY,
     SEEDS,
@@ -43,6 +45,7 @@ from optviz.training_link import read_hidden
 from optviz.ui.controls import control, folded
 from optviz.ui.desk import Desk
 from optviz.ui.jobs import Glance, Job, job_of_visitor
+from optviz.ui.lesson import verdict
 from optviz.ui.stage import stage
 
 UPLOAD = "="  # stands in the list of data sets for a visitor's own table
@@ -494,6 +497,25 @@ def live_panel(desk: Desk[Training], job: Job) -> None:
 
 def _nothing() -> None:
     """The stage asks for more: the fragment runs again, and that is all."""
+
+
+def claim_verdict(desk: Desk[Training], job: Job) -> None:
+    """The verdict on the open claim, by the run as it stands. A run that goes on is not measured: that could take
+    longer than a tick."""
+    claim, glance = NETWORK_CLAIMS.get(desk.preset or ""), job.glance()
+    if claim is None or glance.progress is None:
+        return
+    if glance.running:
+        st.markdown(":material/hourglass_empty: It is measured when the run pauses or ends.")
+        return
+    plain = replace(glance.training, **{name: param.default for name, param in LOOKS.items()}, curves=())
+    asked = (claim.key, plain, glance.progress.step)
+    known = glance.memo.get("claim")
+    if known is None or known[0] != asked:
+        with st.spinner("Measuring …"):
+            known = asked, claim.measure(glance.training, glance.progress)
+        glance.memo["claim"] = known
+    st.markdown(verdict(known[1]))
 
 
 def _status(desk: Desk[Training], glance: Glance) -> None:
