@@ -302,10 +302,16 @@ def run(experiment: Experiment) -> list[Run]:
 
 def _one(experiment: Experiment, racer: Racer, label: str, ghost: bool = False) -> Run:
     trajectory = _descend(racer, *experiment.conditions)
-    minima = experiment.entry.minima_at(experiment.surface_values)
-    return Run(
-        label, racer, trajectory, outcome(trajectory, minima, experiment.entry.window, experiment.tolerance), ghost
-    )
+    return Run(label, racer, trajectory, _outcome(racer, experiment.tolerance, *experiment.conditions), ghost)
+
+
+@lru_cache(maxsize=64)
+def _outcome(racer: Racer, tolerance: float, *conditions: Any) -> Outcome:
+    """Kept like the run itself."""
+    surface: Pick = conditions[0]
+    entry = SURFACES[surface.key]
+    minima = entry.minima_at(entry.complete(dict(surface.values)))
+    return outcome(_descend(racer, *conditions), minima, entry.window, tolerance)
 
 
 @lru_cache(maxsize=32)  # of at most 4 MB each: 5,000 steps with all slots

@@ -15,7 +15,7 @@ import numpy as np
 from optviz.anatomy import anatomy as anatomy_of_run
 from optviz.curves import CURVES, RATE, SLOT, curve
 from optviz.descent import schedulable
-from optviz.experiment import Experiment, Racer, Run, drag_values, family
+from optviz.experiment import Experiment, Pick, Racer, Run, drag_values, family
 from optviz.figures import theme
 from optviz.landscape import over_window, stationary, streamlines
 from optviz.spec import number
@@ -154,7 +154,25 @@ def _racer(run: Run, before: Sequence[Run], curves: Mapping[str, np.ndarray | No
 
 
 def _plane(experiment: Experiment, lowest: float | None) -> dict[str, Any]:
-    surface = experiment.entry
+    return {
+        "name": "surface",
+        "kind": "plane",
+        "x": "x",
+        "y": "y",
+        "title": f"{experiment.entry.title} from above",
+        "alt": f"Contour map of the {experiment.entry.title} surface with the paths of {len(experiment.racers)} "
+        "optimizers.",
+        "figure": _contours(experiment.surface, experiment.field),
+        "click": True,
+        "marks": _marks(experiment, lowest),
+    }
+
+
+@lru_cache(maxsize=16)
+def _contours(picked: Pick, field: str) -> dict[str, Any]:
+    """The surface as a map. Kept, for no racer changes it, and shared: nobody changes what is in it."""
+    experiment = Experiment(picked, field=field)
+    surface, lowest = experiment.entry, _lowest(experiment)
     plane = over_window(surface.key, experiment.surface_values)
     left, right, bottom, top = surface.window
     height, bar, unit, levels = _heights(plane.loss, lowest, surface.log)
@@ -174,17 +192,7 @@ def _plane(experiment: Experiment, lowest: float | None) -> dict[str, Any]:
         "yaxis": {"range": [bottom, top], "title": {"text": "y"}, "scaleanchor": "x", "constrain": "domain"},
         "coloraxis": {"colorbar": bar},
     }
-    return {
-        "name": "surface",
-        "kind": "plane",
-        "x": "x",
-        "y": "y",
-        "title": f"{surface.title} from above",
-        "alt": f"Contour map of the {surface.title} surface with the paths of {len(experiment.racers)} optimizers.",
-        "figure": {"id": _name(experiment, "above"), "data": [contour, *_field(experiment)], "layout": layout},
-        "click": True,
-        "marks": _marks(experiment, lowest),
-    }
+    return {"id": _name(experiment, "above"), "data": [contour, *_field(experiment)], "layout": layout}
 
 
 def _name(experiment: Experiment, view: str) -> str:
