@@ -6,6 +6,8 @@ from optviz.ui.frame import frame
 
 opened = frame("pages/descent.py")  # this goes to the browser before the rest is imported
 
+from streamlit.delta_generator import DeltaGenerator
+
 from optviz.claims import CLAIMS
 from optviz.ui.desk import Desk
 from optviz.ui.exports import export_panel
@@ -13,15 +15,7 @@ from optviz.ui.frame import prepare_server
 from optviz.ui.lesson import claim_panel, claims_menu, measured_on
 from optviz.ui.looks import look_panel
 from optviz.ui.presets import RAVINE
-from optviz.ui.race import (
-    conditions_panel,
-    memory_panel,
-    pins_panel,
-    racers_panel,
-    stage_panel,
-    surface_panel,
-    table,
-)
+from optviz.ui.race import controls_panel, formulas, memory_panel, stage_panel, states, surface_choice, table
 from optviz.ui.share import toolbar
 
 prepare_server(warm=RAVINE)
@@ -34,24 +28,34 @@ with opened.tools:
 
 @st.fragment
 def laboratory() -> None:
-    """Controls beside the picture they move, in one fragment: a slider reruns nothing else."""
-    controls, picture = st.columns([2, 7], gap="medium")
-    with controls:
-        surface_panel(desk)
-        racers_panel(desk)
-        pins_panel(desk)
-        conditions_panel(desk)
-    with picture:
-        desk.say()
-        claim = st.container()
+    """Controls beside the picture they move. What a slider cannot change stands around the race, which is a fragment of
+    its own: it is not made again at every move."""
+    left, right = st.columns([2, 7], gap="medium")
+    with left:
+        surface_choice(desk)
+        controls = st.container()
+        formulas(desk)
+    with right:
         with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
             look_panel(desk)
             export_panel(desk)
-        runs = stage_panel(desk)
-        table(desk, runs)
-        memory_panel(desk, runs)
-    with claim:  # last, because it may have to run more than the race itself
-        claim_panel(desk, CLAIMS, lambda claim: measured_on(claim, desk.experiment))
+        race(controls)
+        states(desk)
+
+
+@st.fragment
+def race(controls: DeltaGenerator) -> None:
+    """What a slider changes: the panel of `controls`, and the picture."""
+    with controls:
+        controls_panel(desk)
+    desk.say()
+    claim = st.container() if desk.preset else None
+    runs = stage_panel(desk)
+    table(desk, runs)
+    memory_panel(desk, runs)
+    if claim:  # last, because it may have to run more than the race itself
+        with claim:
+            claim_panel(desk, CLAIMS, lambda claim: measured_on(claim, desk.experiment))
     desk.publish()
 
 

@@ -6,8 +6,11 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from streamlit.components.v2.bidi_component.constants import EVENT_DELIM
+from streamlit.runtime.state.session_state import STREAMLIT_INTERNAL_KEY_PREFIX
 from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import Widget
 
@@ -19,7 +22,7 @@ from optviz.glossary import WORDS, symbols
 from optviz.link import to_query
 from optviz.optimizers import OPTIMIZERS
 from optviz.schedules import SCHEDULES
-from optviz.spec import Param, number
+from optviz.spec import Param, Value, number
 from optviz.surfaces import SURFACES
 from optviz.tuning import tuned_lr
 from optviz.ui.exports import DOWNLOADS
@@ -41,7 +44,7 @@ def session() -> AppTest:
     return at
 
 
-FOLDED = ("schedule", "conditions", "more", "export", "states", "memory", "About this surface", "Formula and source")
+FOLDED = ("more", "export", "states", "memory", "About this surface", "Formula and source")
 
 
 @pytest.fixture
@@ -51,8 +54,6 @@ def descent(session) -> Iterator[AppTest]:
     session.switch_page(DESCENT).run()
     for name in FOLDED:
         session.session_state[f"descent-{name}"] = True
-    if session.session_state.get("descent-exact"):
-        session.toggle(key="descent-exact").set_value(False)
     session.session_state["descent-chosen"] = 0
     session.button(key="descent-reset").click().run()
     assert experiment(session) == RAVINE
@@ -86,13 +87,59 @@ def widgets(at: AppTest) -> list[Widget]:
     return [node for node in at.main if isinstance(node, Widget)]
 
 
+def components(at: AppTest, name: str) -> list[Any]:
+    """The messages by which a page shows a component of ours."""
+    return [node.proto for node in at.get("bidi_component") if node.proto.component_name.endswith(f"optviz_{name}")]
+
+
+def panel(at: AppTest) -> dict[str, dict]:
+    """The controls of the descent page's panel by name, as the browser is told to show them: a part without a name
+    by what it says."""
+
+    def named(parts: list[dict]) -> Iterator[tuple[str, dict]]:
+        for part in parts:
+            spec = json.loads(part["spec"])
+            yield part.get("name") or spec.get("text", ""), {**part, "spec": spec}
+            yield from named(part.get("parts", []))
+
+    (shown,) = components(at, "panel")
+    return dict(named(json.loads(shown.bytes)["parts"]))
+
+
+def sliders(at: AppTest) -> list[str]:
+    return [name for name, part in panel(at).items() if part["spec"]["kind"] == "slider"]
+
+
+def send(at: AppTest, *moves: object) -> AppTest:
+    """What a browser sends when the hand has used controls of the panel, and the run of the page that follows."""
+    (shown,) = components(at, "panel")
+    states = at._tree.get_widget_states()
+    events = f"{STREAMLIT_INTERNAL_KEY_PREFIX}_{shown.id}{EVENT_DELIM}events"
+    states.widgets.add(id=events, json_trigger_value=json.dumps([{"event": "moves", "value": moves}]))
+    return at._run(states)
+
+
+def heard(at: AppTest) -> int:
+    (shown,) = components(at, "panel")
+    return json.loads(shown.bytes)["heard"]
+
+
+def use(at: AppTest, name: str, value: Value | None = None) -> AppTest:
+    """Move a control of the panel to a value, given as text if it was typed, or press a button."""
+    assert name in panel(at)
+    before = heard(at)
+    send(at, [before + 1, name, value])
+    assert heard(at) == before + 1
+    return at
+
+
 def declared(at: AppTest) -> dict[str, Param]:
-    """The parameter behind each widget key, for the whole experiment and schedules of lr."""
+    """The parameter behind each control's name, for the whole experiment and schedules of lr."""
     now = experiment(at)
-    found = {f"descent-{name}": param for name, param in SETTINGS.items()}
-    found |= {f"descent-{now.surface.key}-{name}": param for name, param in now.entry.param.items()}
+    found = dict(SETTINGS)
+    found |= {f"{now.surface.key}-{name}": param for name, param in now.entry.param.items()}
     for index, racer in enumerate(now.racers):
-        prefix = f"descent-{index}-{racer.optimizer.key}"
+        prefix = f"{index}-{racer.optimizer.key}"
         schedule = dict(racer.schedules).get("lr")
         found |= {f"{prefix}-{name}": param for name, param in racer.entry.param.items()}
         if schedule:
@@ -102,12 +149,8 @@ def declared(at: AppTest) -> dict[str, Param]:
 
 def drawn(at: AppTest) -> dict:
     """The record that the stage was given."""
-    stages = [node.proto for node in at.get("bidi_component") if node.proto.component_name.endswith("optviz_stage")]
-    assert len(stages) == 1
-    for _, value in stages[0].ListFields():
-        if isinstance(value, str) and '"racers"' in value and value.startswith("{"):
-            return json.loads(value)
-    raise AssertionError("the stage was given no record")
+    (stage,) = components(at, "stage")
+    return json.loads(stage.bytes)
 
 
 # Every page ----------------------------------------------------------------------------------------------------------
@@ -158,8 +201,11 @@ def test_everything_there_is_can_be_shown_and_has_its_controls(descent, surface,
     open_experiment(descent, Experiment(Pick(surface), (racer,), steps=50))
     assert [one["label"] for one in drawn(descent)["racers"]] == [OPTIMIZERS[optimizer].title]
     assert descent.selectbox(key="descent-surface").value == surface
-    assert descent.selectbox(key=f"descent-0-{optimizer}-lr-by").value == schedule
-    assert set(declared(descent)) <= {widget.key for widget in widgets(descent)}
+    assert panel(descent)[f"0-{optimizer}-lr-by"]["value"] == schedule
+    shown = panel(descent)
+    assert set(declared(descent)) <= set(shown)
+    assert all(len(part["spec"]["help"]) > 10 for name, part in shown.items() if name in declared(descent))
+    assert all(part["spec"]["label"] for part in shown.values() if "value" in part)
     assert OPTIMIZERS[optimizer].formula in [element.value.strip("$\n") for element in descent.latex]
 
 
@@ -168,151 +214,205 @@ def test_everything_there_is_can_be_shown_and_has_its_controls(descent, surface,
 
 def test_every_slider_moves_the_experiment_and_the_address(descent):
     """And comes to rest where it was put: nothing in the page pushes it back."""
-    for key in [slider.key for slider in descent.select_slider]:
+    for key in sliders(descent):
         before = experiment(descent)
         stops = declared(descent)[key].stops()
-        here = stops.index(descent.select_slider(key=key).value)
+        assert panel(descent)[key]["spec"]["stops"] == list(stops)
+        here = stops.index(panel(descent)[key]["value"])
         there = stops[here - 1 if here else here + 1]
-        descent.select_slider(key=key).set_value(there).run()
+        use(descent, key, there)
         assert not descent.exception, key
         if not key.endswith(("-warmup", "-warmup_start")):  # a steady schedule is none until it warms up
             assert experiment(descent) != before, key
         assert address(descent) == to_query(experiment(descent), RAVINE), key
-        assert descent.select_slider(key=key).value == there, key
+        assert panel(descent)[key]["value"] == there, key
 
 
 @pytest.mark.parametrize("name", SETTINGS)
 def test_a_settings_slider_sets_that_setting(descent, name):
-    descent.select_slider(key=f"descent-{name}").set_value(SETTINGS[name].stops()[3]).run()
+    use(descent, name, SETTINGS[name].stops()[3])
     assert experiment(descent) == replace(RAVINE, **{name: SETTINGS[name].stops()[3]})
 
 
 def test_a_racers_slider_sets_that_racers_parameter(descent):
-    descent.button_group(key="descent-racers").set_value(3).run()
-    descent.select_slider(key="descent-3-adam-lr").set_value(0.1).run()
+    use(descent, "racers", 3)
+    use(descent, "3-adam-lr", 0.1)
     assert experiment(descent).racers[3].values["lr"] == 0.1
     assert experiment(descent).racers[:3] == RAVINE.racers[:3]
-    descent.toggle(key="descent-3-adam-amsgrad").set_value(True).run()
+    use(descent, "3-adam-amsgrad", True)
     assert experiment(descent).racers[3].values["amsgrad"] is True
 
 
 def test_a_choice_and_a_start_can_be_set(descent):
-    descent.button_group(key="descent-racers").set_value(1).run()
-    descent.selectbox(key="descent-1-momentum-form").set_value("velocity").run()
-    descent.number_input(key="descent-start-x").set_value(0.5).run()
-    descent.number_input(key="descent-start-y").set_value(-0.5).run()
+    use(descent, "racers", 1)
+    use(descent, "1-momentum-form", "velocity")
+    use(descent, "start-x", 0.5)
+    use(descent, "start-y", "-0.5")
     assert experiment(descent).racers[1].values["form"] == "velocity"
     assert experiment(descent).start == (0.5, -0.5)
 
 
 def test_choosing_a_surface_starts_where_it_begins(descent):
     open_experiment(descent, BOWL)
-    descent.number_input(key="descent-start-x").set_value(0.5).run()
+    use(descent, "start-x", 0.5)
     descent.selectbox(key="descent-surface").set_value("himmelblau").run()
     assert experiment(descent) == BOWL.on(Pick("himmelblau"))
-    assert descent.number_input(key="descent-start-x").value == SURFACES["himmelblau"].starts[0][0]
+    assert panel(descent)["start-x"]["value"] == SURFACES["himmelblau"].starts[0][0]
 
 
 def test_a_schedule_can_be_chosen_and_left_again(descent):
     open_experiment(descent, BOWL)
-    descent.selectbox(key="descent-0-sgd-lr-by").set_value("linear").run()
-    descent.select_slider(key="descent-0-sgd-lr-linear-warmup").set_value(10).run()
+    use(descent, "0-sgd-lr-by", "linear")
+    use(descent, "0-sgd-lr-linear-warmup", 10)
     assert dict(experiment(descent).racers[0].schedules) == {"lr": Pick("linear", {"warmup": 10})}
-    descent.selectbox(key="descent-0-sgd-lr-by").set_value("constant").run()
+    use(descent, "0-sgd-lr-by", "constant")
     assert experiment(descent) == BOWL
 
 
 def test_a_schedule_on_another_hyperparameter(descent):
     open_experiment(descent, BOWL)
-    descent.selectbox(key="descent-0-sgd-target").set_value("momentum").run()
-    descent.selectbox(key="descent-0-sgd-momentum-by").set_value("linear").run()
-    descent.select_slider(key="descent-0-sgd-momentum-linear-final").set_value(0.5).run()
+    use(descent, "0-sgd-target", "momentum")
+    use(descent, "0-sgd-momentum-by", "linear")
+    use(descent, "0-sgd-momentum-linear-final", 0.5)
     assert dict(experiment(descent).racers[0].schedules) == {"momentum": Pick("linear", {"final": 0.5})}
+    use(descent, "0-sgd-target", "lr")  # a second one, beside it
+    use(descent, "0-sgd-lr-by", "cosine")
+    assert sorted(dict(experiment(descent).racers[0].schedules)) == ["lr", "momentum"]
 
 
 def test_duplicate_and_remove(descent):
-    descent.button(key="descent-button-Duplicate").click().run()
+    use(descent, "duplicate")
     assert experiment(descent).racers == (*RAVINE.racers, RAVINE.racers[0])
-    assert descent.button_group(key="descent-racers").value == 4  # the copy is the one whose sliders are shown
-    descent.button(key="descent-button-Remove").click().run()
+    assert panel(descent)["racers"]["value"] == 4  # the copy is the one whose sliders are shown
+    use(descent, "remove")
     assert experiment(descent).racers == RAVINE.racers
 
 
 def test_add_an_optimizer(descent):
-    descent.selectbox(key="descent-add").set_value("lion").run()
+    use(descent, "add", "lion")
     assert experiment(descent).racers == (*RAVINE.racers, Racer.tuned("lion", "rosenbrock"))
-    assert descent.selectbox(key="descent-add").value is None  # ready for the next
-    assert any("lion" in str(slider.key) for slider in descent.select_slider)
+    assert panel(descent)["add"]["value"] is None  # ready for the next
+    assert "4-lion-lr" in sliders(descent)
 
 
 def test_there_are_never_too_many_racers(descent):
     full = replace(RAVINE, racers=(RAVINE.racers[0],) * RACERS_AT_MOST)
     open_experiment(descent, full)
-    assert descent.selectbox(key="descent-add").disabled
-    assert descent.button(key="descent-button-Duplicate").disabled
+    for name, value in (("add", "adam"), ("duplicate", None)):
+        assert panel(descent)[name]["spec"]["disabled"]
+        use(descent, name, value)  # whatever a browser makes of that
+        assert experiment(descent) == full
+        assert len(descent.warning) == 1
 
 
 def test_without_racers_there_is_a_hint_and_the_surface(descent):
     for _ in RAVINE.racers:
-        descent.button(key="descent-button-Remove").click().run()
+        use(descent, "remove")
         assert not descent.exception
     assert experiment(descent).racers == ()
-    assert len(descent.info) == 1
+    assert any("Nobody is racing" in name for name in panel(descent))
     assert drawn(descent)["racers"] == []
     assert drawn(descent)["panels"]
-    descent.selectbox(key="descent-add").set_value("adam").run()
+    use(descent, "add", "adam")
     assert len(drawn(descent)["racers"]) == 1
-    assert not descent.info
+    assert not any("Nobody is racing" in name for name in panel(descent))
 
 
 def test_pin_and_unpin(descent):
-    descent.button(key="descent-button-Pin").click().run()
-    descent.select_slider(key="descent-0-sgd-lr").set_value(0.001).run()
+    use(descent, "pin")
+    use(descent, "0-sgd-lr", 0.001)
     assert experiment(descent).pins == RAVINE.pinned(0).pins
     assert [racer["ghost"] for racer in drawn(descent)["racers"]] == [False] * 4 + [True]
-    assert any("1 pinned run" in caption.value for caption in descent.caption)
+    assert "1 pinned run" in panel(descent)
     assert address(descent)["pin"]
-    descent.button(key="descent-button-Unpin").click().run()
+    use(descent, "unpin")
     assert experiment(descent).pins == ()
     assert "pin" not in address(descent)
 
 
 def test_a_pin_of_another_surface_is_mentioned(descent):
     open_experiment(descent, BOWL.pinned(0).on(Pick("himmelblau")))
-    assert any("on another surface" in caption.value for caption in descent.caption)
+    assert any("on another surface" in name for name in panel(descent))
     assert not any(racer["ghost"] for racer in drawn(descent)["racers"])
 
 
-def test_exact_numbers_reach_beyond_the_slider(descent):
-    descent.toggle(key="descent-exact").set_value(True).run()
-    assert "descent-0-sgd-lr" not in [slider.key for slider in descent.select_slider]
-    descent.number_input(key="descent-0-sgd-lr-exact").set_value(7.123).run()
-    assert experiment(descent).racers[0].values["lr"] == 7.123
-    descent.toggle(key="descent-exact").set_value(False).run()
-    assert descent.select_slider(key="descent-0-sgd-lr").value == 7.123  # the slider shows it too
-    assert experiment(descent).racers[0].values["lr"] == 7.123
+@pytest.mark.parametrize("text", ["7.123", "1e-9", " 0.1 ", "0"])
+def test_exact_numbers_can_be_typed_also_beyond_the_slider(descent, text):
+    use(descent, "0-sgd-lr", text)
+    assert experiment(descent).racers[0].values["lr"] == float(text)
+    assert panel(descent)["0-sgd-lr"]["value"] == float(text)  # the slider shows it too
+    use(descent, "steps", "77")
+    assert experiment(descent).steps == 77
+    assert panel(descent)["steps"]["text"] == "77"
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "says"),
+    ("name", "value", "says"),
     [
-        ("descent-0-sgd-lr-exact", -1.0, r"lr must be a number in \[0, inf\)"),
-        ("descent-0-sgd-momentum-exact", 1.5, r"momentum must be a number in \[0, 1\]"),
-        ("descent-steps-exact", 10**6, r"steps must be a whole number in \[1, 5000\]"),
-        ("descent-rosenbrock-b-exact", 0.0, r"b must be a number in \(0, inf\)"),
-        ("descent-start-x", 1e9, r"start must be a number"),
+        ("0-sgd-lr", "-1", "lr must be a number in [0, inf)"),
+        ("0-sgd-lr", "1e400", "lr must be a number in [0, inf)"),
+        ("0-sgd-lr", "nan", "lr must be a number in [0, inf)"),
+        ("0-sgd-lr", "abc", "lr must be a number in [0, inf), not “abc”"),
+        ("0-sgd-lr", "", "lr must be a number in [0, inf)"),
+        ("0-sgd-lr", "0" * 33, "lr must be a number in [0, inf)"),
+        ("0-sgd-lr", "__import__('os').getpid()", "lr must be a number in [0, inf)"),
+        ("0-sgd-lr", None, "lr must be a number in [0, inf)"),
+        ("0-sgd-lr", float("nan"), "lr must be a number in [0, inf)"),
+        ("0-sgd-lr", True, "lr must be a number in [0, inf)"),
+        ("0-sgd-momentum", "1.5", "momentum must be a number in [0, 1]"),
+        ("0-sgd-nesterov", 3, "nesterov must be True or False"),
+        ("0-sgd-lr-by", "nowhere", "schedule must be one of Constant"),
+        ("steps", 10**6, "steps must be a whole number in [1, 5000]"),
+        ("steps", "2.5", "steps must be a whole number in [1, 5000]"),
+        ("rosenbrock-b", "0", "b must be a number in (0, inf)"),
+        ("start-x", "1e9", "start must be a number"),
+        ("racers", 4, "racers must be one of SGD, Momentum, RMSProp, Adam"),
+        ("racers", False, "racers must be one of SGD, Momentum, RMSProp, Adam"),
+        ("add", "nowhere", "add an optimizer must be one of"),
     ],
 )
-def test_a_number_that_makes_no_sense_is_refused_with_a_sentence(descent, key, value, says):
-    descent.toggle(key="descent-exact").set_value(True).run()
-    shown = descent.number_input(key=key).value
-    descent.number_input(key=key).set_value(value).run()
+def test_what_makes_no_sense_is_refused_with_a_sentence(descent, name, value, says):
+    """Whatever a browser sends: its limits are not to be relied on."""
+    shown = panel(descent)[name]
+    use(descent, name, value)
     (warning,) = descent.warning
-    assert says.replace("\\", "") in warning.value.replace("\\", "")
+    assert says in warning.value.replace("\\", "")
     assert experiment(descent) == RAVINE
-    assert descent.number_input(key=key).value == shown
-    descent.number_input(key="descent-start-y").set_value(0.25).run()
+    assert panel(descent)[name] == shown
+    use(descent, "start-y", 0.25)
     assert not descent.warning  # the next change that works takes the sentence away
+
+
+def test_each_move_of_the_hand_counts_once(descent):
+    """A browser repeats a move until it is heard; a busy server may meet several at once."""
+    first = heard(descent)
+    lr = [[first + 1 + i, "0-sgd-lr", rate] for i, rate in enumerate((0.01, 0.02))]
+    copies = [[first + 3, "duplicate", None], [first + 4, "duplicate", None]]
+    send(descent, *lr, [first + 2.5, "0-sgd-lr", 9.0], *copies[:1])
+    send(descent, *lr, *copies)
+    racer = RAVINE.racers[0].but(lr=0.02)
+    assert experiment(descent).racers == (racer, *RAVINE.racers[1:], racer, racer)
+    assert heard(descent) == first + 4
+
+
+def test_moves_follow_what_the_move_before_has_changed(descent):
+    first = heard(descent)
+    send(descent, [first + 1, "remove", None], [first + 2, "0-sgd-lr", 0.1], [first + 3, "steps", 200])
+    assert experiment(descent) == replace(RAVINE, racers=RAVINE.racers[1:], steps=200)  # no other racer took the rate
+    send(descent, [first + 4, "steps", "many"], [first + 5, "start-x", 0.5])
+    assert experiment(descent).start == (0.5, 1.0)
+    assert len(descent.warning) == 1  # and the other one was refused
+
+
+@pytest.mark.parametrize(
+    "moves", [[None], [[]], [["1", "steps", 20]], [[10**9, "steps", [20]]], [[10**9, 3, 20]], [{}]]
+)
+def test_a_message_that_is_no_move_is_passed_over(descent, moves):
+    before = heard(descent)
+    send(descent, *moves)
+    assert not descent.exception
+    assert experiment(descent) == RAVINE
+    assert heard(descent) == before
 
 
 def test_a_diverging_run_is_named(descent):
@@ -328,9 +428,9 @@ def test_a_surface_is_sent_once(descent):
     descent.session_state["descent-stage-sent"] = set()
     descent.run()
     assert drawn(descent)["panels"][0]["figure"]["data"]
-    descent.select_slider(key="descent-0-sgd-lr").set_value(0.01).run()
+    use(descent, "0-sgd-lr", 0.01)
     assert set(drawn(descent)["panels"][0]["figure"]) == {"id"}
-    descent.select_slider(key="descent-rosenbrock-b").set_value(10.0).run()
+    use(descent, "rosenbrock-b", 10.0)
     assert drawn(descent)["panels"][0]["figure"]["data"]
 
 
@@ -342,25 +442,27 @@ def test_no_slider_and_no_toggle_compiles_anything(descent, compilations):
     looks = {"points": True, "anatomy": True, "field": "arrows", "view": "both", "curves": ("loss", "rate", "slot.m")}
     open_experiment(descent, replace(RAVINE, **looks))
     before = compilations()
-    moved = 0
+    moved = flags = 0
     for index in range(len(RAVINE.racers)):
-        descent.button_group(key="descent-racers").set_value(index).run()
-        for slider in list(descent.select_slider):
-            if index and f"-{index}-" not in slider.key:
+        use(descent, "racers", index)
+        for name, part in panel(descent).items():
+            if index and not name.startswith(f"{index}-"):
                 continue  # what all racers share was moved with the first
-            low, *_, high = declared(descent)[str(slider.key)].stops()
-            for value in (high, low):
-                descent.select_slider(key=slider.key).set_value(value).run()
-                assert not descent.exception
-                assert compilations() == before, f"{slider.key} to {value}"
-                moved += 1
-        for toggle in list(descent.toggle):
-            if toggle.key not in ("descent-exact", "descent-points", "descent-anatomy"):  # another form, other pictures
-                descent.toggle(key=toggle.key).set_value(not toggle.value).run()
-                assert compilations() == before, toggle.key
+            if part["spec"]["kind"] == "slider":
+                for value in (part["spec"]["stops"][-1], part["spec"]["stops"][0]):
+                    use(descent, name, value)
+                    assert not descent.exception
+                    assert compilations() == before, f"{name} to {value}"
+                    assert panel(descent)[name]["value"] == value
+                    moved += 1
+            if part["spec"]["kind"] == "flag":
+                use(descent, name, not part["value"])
+                assert compilations() == before, name
+                flags += 1
     assert moved >= 40
-    descent.button_group(key="descent-racers").set_value(1).run()
-    descent.selectbox(key="descent-1-momentum-form").set_value("averaging").run()
+    assert flags >= 3
+    use(descent, "racers", 1)
+    use(descent, "1-momentum-form", "averaging")
     assert compilations() > before  # a choice between words does, and the counter counts
 
 
@@ -385,8 +487,7 @@ def test_a_claim_opens_with_its_experiment_and_its_number(descent, key):
 
 def test_a_claim_is_measured_on_the_race_as_it_stands(descent):
     visit(descent, {"claim": ["A2"]})
-    changed = descent.select_slider(key="descent-0-sgd-lr")
-    changed.set_value(0.05).run()
+    use(descent, "0-sgd-lr", 0.05)
     assert address(descent)["claim"] == ["A2"]
     measured = CLAIMS["A2"].measure(experiment(descent))
     assert measured is not None
@@ -417,27 +518,25 @@ def test_a_claim_that_there_is_not(descent):
 
 
 def test_tuned_rates_and_the_same_rate(descent):
-    rates = descent.button_group(key="descent-rates")
-    assert rates.value == "own"
-    rates.set_value("tuned").run()
+    assert panel(descent)["rates"]["value"] == "own"
+    use(descent, "rates", "tuned")
     now = experiment(descent)
     assert [racer.values["lr"] for racer in now.racers] == [
         tuned_lr("rosenbrock", racer.optimizer.key) for racer in now.racers
     ]
-    assert any("quickest on this surface" in caption.value for caption in descent.caption)
-    descent.button_group(key="descent-rates").set_value("same").run()
+    assert any("quickest on this surface" in name for name in panel(descent))
+    use(descent, "rates", "same")
     assert {racer.values["lr"] for racer in experiment(descent).racers} == {now.racers[0].values["lr"]}
-    assert any("at one rate" in caption.value for caption in descent.caption)
-    lr = descent.select_slider(key="descent-0-sgd-lr")
-    lr.set_value(lr.options and 0.5).run()
-    assert descent.button_group(key="descent-rates").value == "own"
+    assert any("at one rate" in name for name in panel(descent))
+    use(descent, "0-sgd-lr", 0.5)
+    assert panel(descent)["rates"]["value"] == "own"
 
 
 def test_every_symbol_leads_to_the_glossary(descent):
     """And the glossary has it."""
     known = symbols()
-    for slider in descent.select_slider:
-        assert "[Glossary](glossary?term=" in slider.help
+    for name in sliders(descent):
+        assert panel(descent)[name]["spec"]["term"] == f"glossary?term={declared(descent)[name].name}"
     for catalogue in (OPTIMIZERS, SCHEDULES, SURFACES):
         for entry in catalogue.values():
             assert {param.name for param in entry.params} <= set(known)
@@ -468,7 +567,7 @@ def test_what_is_folded_away_is_not_made(session):
     at = session.switch_page(DESCENT).run()
     assert not at.exception
     assert not at.code
-    assert "descent-noise" not in [slider.key for slider in at.select_slider]
+    assert not at.latex
 
 
 # Links ---------------------------------------------------------------------------------------------------------------
@@ -503,21 +602,19 @@ def test_link_to_widgets_to_link(descent, linked):
     assert experiment(descent) == linked
     assert address(descent) == query
     assert descent.selectbox(key="descent-surface").value == linked.surface.key
-    assert (
-        descent.number_input(key="descent-start-x").value,
-        descent.number_input(key="descent-start-y").value,
-    ) == linked.start
+    shown = panel(descent)
+    assert (shown["start-x"]["value"], shown["start-y"]["value"]) == linked.start
     for name in SETTINGS:
-        assert descent.select_slider(key=f"descent-{name}").value == getattr(linked, name)
+        assert shown[name]["value"] == getattr(linked, name)
     for name, value in linked.surface_values.items():
-        assert descent.select_slider(key=f"descent-{linked.surface.key}-{name}").value == value
+        assert shown[f"{linked.surface.key}-{name}"]["value"] == value
     for index, racer in enumerate(linked.racers):
-        descent.button_group(key="descent-racers").set_value(index).run()
-        shown = {widget.key: widget.value for widget in widgets(descent)}  # type: ignore[attr-defined]
+        use(descent, "racers", index)
+        shown = panel(descent)
         for name, value in racer.values.items():
-            assert shown[f"descent-{index}-{racer.optimizer.key}-{name}"] == value
+            assert shown[f"{index}-{racer.optimizer.key}-{name}"]["value"] == value
         for name, pick in racer.schedules:
-            assert shown[f"descent-{index}-{racer.optimizer.key}-{name}-by"] == pick.key
+            assert shown[f"{index}-{racer.optimizer.key}-{name}-by"]["value"] == pick.key
     assert experiment(descent) == linked  # looking at a racer changes nothing
     assert address(descent) == query
 
@@ -530,7 +627,7 @@ def test_a_link_that_cannot_be_read_is_explained_and_cleaned(descent):
     assert address(descent) == {"v": ["1"], "racer": ["adam", "lion"], "steps": ["300"]}
     descent.run()
     assert len(descent.warning) == 3  # until something is changed
-    descent.select_slider(key="descent-steps").set_value(200).run()
+    use(descent, "steps", 200)
     assert not descent.warning
 
 
@@ -576,7 +673,7 @@ def test_settings_survive_a_page_switch(descent):
     descent.switch_page(DESCENT).run()
     assert experiment(descent) == LINKED[-1]
     assert address(descent) == to_query(LINKED[-1], RAVINE)
-    assert descent.select_slider(key="descent-steps").value == 77
+    assert panel(descent)["steps"]["value"] == 77
 
 
 def test_a_link_wins_over_what_was_left_behind(descent):

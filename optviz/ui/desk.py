@@ -9,7 +9,7 @@ the address of the move before.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Generic, Protocol, TypeVar
 
 import streamlit as st
@@ -114,13 +114,21 @@ class Desk(Generic[E]):
         """
 
         def used() -> None:
-            try:
-                self.put(change(self.experiment, st.session_state[key] if key else None))
-                st.session_state[self.key("messages")] = []
-            except ValueError as error:
-                st.session_state[self.key("messages")] = [f"That does not work: {error}"]
+            value = st.session_state[key] if key else None
+            self.take([lambda old: change(old, value)])
 
         return used
+
+    def take(self, changes: Iterable[Callable[[E], E]]) -> None:
+        """Make changes to the experiment, one after the other. One that makes no valid experiment is refused with a
+        sentence, and the others stand."""
+        refused = []
+        for change in changes:
+            try:
+                self.put(change(self.experiment))
+            except ValueError as error:
+                refused.append(f"That does not work: {error}")
+        st.session_state[self.key("messages")] = refused
 
 
 def _plain(text: str) -> str:

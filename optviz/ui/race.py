@@ -12,6 +12,7 @@ import streamlit as st
 from optviz import doctor
 from optviz.descent import schedulable
 from optviz.experiment import (
+    COORDINATE,
     L2,
     NOISE,
     RACERS_AT_MOST,
@@ -31,18 +32,19 @@ from optviz.figures.race import dragging, race
 from optviz.figures.theme import style
 from optviz.optimizers import OPTIMIZERS
 from optviz.schedules import SCHEDULES
-from optviz.spec import Entry, Param, number
+from optviz.spec import Entry, Param, Value, number
 from optviz.surfaces import REACH, SURFACES, own_key, own_parts
 from optviz.ui.controls import control, folded
 from optviz.ui.desk import Desk
+from optviz.ui.panel import Action, Box, Choice, Field, Part, Words, panel
 from optviz.ui.stage import stage
 
 OWN = "="  # stands in the list of surfaces for every formula of the visitor's own
 FIRST_FORMULA = "x^2 + 10y^2 + 3 sin(3x)"
 
 
-def surface_panel(desk: Desk) -> None:
-    """Choose the surface, its parameters, the start and the length of the run."""
+def surface_choice(desk: Desk) -> None:
+    """Choose the surface, or type one."""
     experiment = desk.experiment
     own = experiment.surface.key.startswith(OWN)
     key = desk.key("surface")
@@ -61,20 +63,14 @@ def surface_panel(desk: Desk) -> None:
     if own:
         _formula(desk)
     st.caption(experiment.entry.teaches)
-    _about(desk, "About this surface", experiment.entry, experiment.entry.kinks)
-    for param in experiment.entry.params:
-        _field(
-            desk,
-            param,
-            experiment.surface_values[param.name],
-            f"{experiment.surface.key}-{param.name}",
-            _surface_value(param),
-        )
-    columns = st.columns(2)
-    for axis, column in enumerate(columns):
-        with column:
-            _start(desk, axis)
-    _setting(desk, STEPS)
+    _about(desk, "About this surface", [experiment.entry], experiment.entry.kinks)
+
+
+def formulas(desk: Desk) -> None:
+    """The cards of the chosen racer and of its schedules, for who wants to know."""
+    if desk.experiment.racers:
+        racer = desk.experiment.racers[_index(desk)]
+        _about(desk, "Formula and source", [racer.entry, *(SCHEDULES[pick.key] for _, pick in racer.schedules)])
 
 
 def _formula(desk: Desk) -> None:
@@ -100,97 +96,96 @@ def _formula(desk: Desk) -> None:
     )
 
 
-def _surface_value(param: Param) -> Callable[[Experiment, Any], Experiment]:
-    return lambda old, value: replace(old, surface=old.surface.but(**{param.name: value}))
+def controls_panel(desk: Desk) -> None:
+    """All that can be set of a race, as one element of the page."""
+
+    def parts() -> list[Part]:
+        return [*_surface(desk.experiment), *_racers(desk), *_pins(desk.experiment), _conditions(desk)]
+
+    panel(desk, "controls", parts)
 
 
-def _start(desk: Desk, axis: int) -> None:
-    """One coordinate of the start, to type or to step; clicking the surface sets both."""
-    left, right = desk.experiment.entry.window[2 * axis : 2 * axis + 2]
-    key = desk.key(f"start-{'xy'[axis]}")
-    if st.session_state.get(key) != desk.experiment.start[axis]:
-        st.session_state[key] = desk.experiment.start[axis]
+def _surface(experiment: Experiment) -> list[Part]:
+    """The surface's parameters, where all start, and how long they run. Clicking the surface sets the start too."""
+    left, right, bottom, top = experiment.entry.window
+    return [
+        *(
+            Field(
+                f"{experiment.surface.key}-{param.name}",
+                param,
+                experiment.surface_values[param.name],
+                lambda old, value, name=param.name: replace(old, surface=old.surface.but(**{name: value})),
+            )
+            for param in experiment.entry.params
+        ),
+        Box([_start(experiment, 0, (right - left) / 40), _start(experiment, 1, (top - bottom) / 40)]),
+        _setting(experiment, STEPS),
+    ]
 
+
+def _start(experiment: Experiment, axis: int, step: float) -> Field:
     def moved(old: Experiment, value: float) -> Experiment:
         start = list(old.start)
         start[axis] = value
         return replace(old, start=tuple(start))
 
-    st.number_input(
-        f"Start {'xy'[axis]}",
-        step=(right - left) / 40,
-        format="%.6g",
-        key=key,
-        help="Where every racer starts. Or click the surface.",
-        on_change=desk.callback(moved, key),
-    )
+    name = "xy"[axis]
+    return Field(f"start-{name}", COORDINATE, experiment.start[axis], moved, f"Start {name}", step)
 
 
-def _setting(desk: Desk, param: Param) -> None:
-    _field(
-        desk,
-        param,
-        getattr(desk.experiment, param.name),
-        param.name,
-        lambda old, value: replace(old, **{param.name: value}),
-    )
+def _setting(experiment: Experiment, param: Param) -> Field:
+    def change(old: Experiment, value: Value) -> Experiment:
+        return replace(old, **{param.name: value})
+
+    return Field(param.name, param, getattr(experiment, param.name), change)
 
 
-def _field(desk: Desk, param: Param, value, name: str, change: Callable[[Experiment, Any], Experiment]) -> None:
-    key = desk.key(name)
-    exact = bool(st.session_state.get(desk.key("exact")))
-    control(
-        param,
-        value,
-        f"{key}-exact" if exact else key,
-        desk.callback(change, f"{key}-exact" if exact else key),
-        exact=exact,
-    )
-
-
-def conditions_panel(desk: Desk) -> None:
+def _conditions(desk: Desk) -> Box:
     """What all racers share besides the surface."""
-    with folded("Noise, penalty, tolerance", desk.key("conditions")) as opened:
-        for param in (NOISE, SEED, L2, TOLERANCE) if opened else ():
-            _setting(desk, param)
+    parts = [_setting(desk.experiment, param) for param in (NOISE, SEED, L2, TOLERANCE)]
+    return Box(parts, "conditions", "Noise, penalty, tolerance")
 
 
-def racers_panel(desk: Desk) -> None:
+def _racers(desk: Desk) -> list[Part]:
     """Choose a racer and set its sliders; add, duplicate, pin and remove racers."""
     experiment = desk.experiment
-    _add(desk)
     if not experiment.racers:
-        st.info("Nobody is racing yet. Add an optimizer above.", icon=":material/directions_run:")
-        return
-    index = _chosen(desk)
+        return [_add(desk), Words("Nobody is racing yet. Add an optimizer above.")]
+    index = _index(desk)
     racer = experiment.racers[index]
-    if len(experiment.racers) > 1:
-        _rates(desk)
-    with st.container(horizontal=True, gap="small"):
-        _button(desk, "Pin", lambda old: old.pinned(index), "Keep this run as a ghost while you move sliders.")
-        _button(
-            desk,
-            "Duplicate",
-            lambda old: replace(old, racers=(*old.racers, old.racers[index])),
-            "Race this optimizer against itself with other settings.",
-            disabled=len(experiment.racers) >= RACERS_AT_MOST,
-            then=lambda: _choose(desk, len(experiment.racers)),
-        )
-        _button(desk, "Remove", lambda old: old.with_racer(index, None), "Take this racer out.")
-    st.caption(racer.entry.summary)
-    for param in racer.entry.params:
-        _field(
-            desk,
-            param,
-            racer.values[param.name],
-            f"{index}-{racer.optimizer.key}-{param.name}",
-            _racer_value(index, param.name),
-        )
-    _schedule(desk, index, racer)
-    st.toggle(
-        "Type exact numbers", key=desk.key("exact"), help="Type values instead of sliding, also beyond the sliders."
-    )
-    _about(desk, "Formula and source", racer.entry)
+    return [
+        _chosen(desk, index),
+        _add(desk),
+        Box(
+            [
+                Action(
+                    "pin", "Pin", lambda old, _: old.pinned(index), "Keep this run as a ghost while you move sliders."
+                ),
+                Action(
+                    "duplicate",
+                    "Duplicate",
+                    lambda old, _: _choosing(
+                        desk, len(old.racers), replace(old, racers=(*old.racers, old.racers[index]))
+                    ),
+                    "Race this optimizer against itself with other settings.",
+                    disabled=len(experiment.racers) >= RACERS_AT_MOST,
+                ),
+                Action("remove", "Remove", lambda old, _: old.with_racer(index, None), "Take this racer out."),
+            ]
+        ),
+        Words(racer.entry.summary),
+        *(
+            Field(
+                f"{index}-{racer.optimizer.key}-{param.name}",
+                param,
+                racer.values[param.name],
+                _racer_value(index, param.name),
+            )
+            for param in racer.entry.params
+        ),
+        _schedule(desk, index, racer),
+        *(_rates(desk) if len(experiment.racers) > 1 else ()),
+    ]
 
 
 RATES = {  # what a comparison at such rates means
@@ -205,78 +200,70 @@ RATES = {  # what a comparison at such rates means
 UNTUNED = "No rates are stored for a formula of your own: these are the ones that suit the valley."
 
 
-def _rates(desk: Desk) -> None:
+def _rates(desk: Desk) -> list[Part]:
     """Which rates are compared, and a note on what the comparison means."""
-    key, now = desk.key("rates"), desk.experiment.rates
-    if st.session_state.get(key) != now:
-        st.session_state[key] = now
+    now = desk.experiment.rates
+    own = desk.experiment.surface.key.startswith(OWN)
 
-    def chosen(old: Experiment, how: str | None) -> Experiment:
+    def chosen(old: Experiment, how: str) -> Experiment:
         return old.with_rates(how, like=_index(desk)) if how in ("tuned", "same") else old
 
-    st.segmented_control(
-        "Learning rates",
-        list(RATES),
-        key=key,
-        help="“tuned” gives every racer the stored rate for this surface, “same” gives all of them the chosen racer's "
-        "rate; moving a racer's own slider makes them “own”.",
-        on_change=desk.callback(chosen, key),
+    help = (
+        "“tuned” gives every racer the stored rate for this surface, “same” gives all of them the chosen racer's rate; "
+        "moving a racer's own slider makes them “own”."
     )
-    own = desk.experiment.surface.key.startswith(OWN)
-    st.caption(UNTUNED if own and now == "tuned" else RATES[now])
+    choice = Choice("rates", "Learning rates", {how: how for how in RATES}, now, chosen, help, look="pills")
+    return [choice, Words(UNTUNED if own and now == "tuned" else RATES[now])]
 
 
-def _about(desk: Desk, title: str, entry: Entry, *more: str) -> None:
-    """The rest of a card, for who wants to know."""
+def _about(desk: Desk, title: str, entries: Sequence[Entry], *more: str) -> None:
+    """The rest of some cards, for who wants to know."""
     with folded(title, desk.key(title), popover=True, width="stretch") as opened:
-        if not opened:
-            return
-        st.latex(entry.formula)
-        for text in (entry.note, *more):
-            if text:
-                st.markdown(text)
-        st.markdown(f"[{entry.source}]({entry.source.url})" if entry.source.url else str(entry.source))
+        for entry in entries if opened else ():
+            if len(entries) > 1:
+                st.markdown(f"**{entry.title}**")
+            st.latex(entry.formula)
+            for text in (entry.note, *more):
+                if text:
+                    st.markdown(text)
+            st.markdown(f"[{entry.source}]({entry.source.url})" if entry.source.url else str(entry.source))
 
 
-def pins_panel(desk: Desk) -> None:
+def _pins(experiment: Experiment) -> list[Part]:
     """The ghosts, with a way to let them go."""
-    pins = desk.experiment.pins
+    pins = experiment.pins
     if not pins:
-        return
-    elsewhere = sum(pin.surface.key != desk.experiment.surface.key for pin in pins)
+        return []
+    elsewhere = sum(pin.surface.key != experiment.surface.key for pin in pins)
     text = f"{len(pins)} pinned run{'s' if len(pins) > 1 else ''}"
     text += f", {elsewhere} of them on another surface and not shown" if elsewhere else ""
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.caption(text)
-        _button(desk, "Unpin", lambda old: replace(old, pins=()), "Let all pinned runs go.")
+    unpin = Action("unpin", "Unpin", lambda old, _: replace(old, pins=()), "Let all pinned runs go.")
+    return [Box([Words(text), unpin])]
 
 
-def _add(desk: Desk) -> None:
-    key = desk.key("add")
+def _add(desk: Desk) -> Choice:
     full = len(desk.experiment.racers) >= RACERS_AT_MOST
-
-    def added(old: Experiment, name: str | None) -> Experiment:
-        st.session_state[key] = None
-        if name is None:
-            return old
-        _choose(desk, len(old.racers))
-        return replace(old, racers=(*old.racers, Racer.tuned(name, old.surface.key)))
-
-    st.selectbox(
+    return Choice(
+        "add",
         "Add an optimizer",
-        list(OPTIMIZERS),
-        index=None,
-        format_func=lambda name: f"{OPTIMIZERS[name].title} · {OPTIMIZERS[name].family}",
+        {key: entry.title for key, entry in OPTIMIZERS.items()},
+        None,
+        lambda old, name: _choosing(
+            desk,
+            len(old.racers),
+            replace(old, racers=(*old.racers, Racer.tuned(name, old.surface.key))),
+        ),
+        "",
+        groups=[entry.family for entry in OPTIMIZERS.values()],
         placeholder=f"{RACERS_AT_MOST} are racing, the most there can be" if full else "Add an optimizer …",
-        key=key,
         disabled=full,
-        label_visibility="collapsed",
-        on_change=desk.callback(added, key),
     )
 
 
-def _choose(desk: Desk, index: int) -> None:
+def _choosing(desk: Desk, index: int, experiment: Experiment) -> Experiment:
+    """The experiment, with another racer's sliders in view."""
     st.session_state[desk.key("chosen")] = index
+    return experiment
 
 
 def _index(desk: Desk) -> int:
@@ -284,28 +271,19 @@ def _index(desk: Desk) -> int:
     return min(st.session_state.get(desk.key("chosen"), 0), len(desk.experiment.racers) - 1)
 
 
-def _chosen(desk: Desk) -> int:
+def _chosen(desk: Desk, index: int) -> Choice:
     """Which racer the sliders belong to."""
     racers = desk.experiment.racers
-    index = _index(desk)
-    names, key = labels(racers), desk.key("racers")
-    if st.session_state.get(key) != index:
-        st.session_state[key] = index
-
-    def chosen() -> None:
-        if st.session_state[key] is not None:  # pressing the chosen one again would choose nobody
-            _choose(desk, st.session_state[key])
-
-    st.pills(
+    return Choice(
+        "racers",
         "Racers",
-        range(len(racers)),
-        format_func=lambda i: f":{style(racers[i].optimizer.key).hue}[●] {names[i]}",
-        key=key,
-        wrap=True,
-        on_change=chosen,
-        help="Choose a racer to see and move its sliders.",
+        dict(enumerate(labels(racers))),
+        index,
+        lambda old, chosen: _choosing(desk, chosen, old),
+        "Choose a racer to see and move its sliders.",
+        look="pills",
+        colors=[style(racer.optimizer.key).color for racer in racers],
     )
-    return index
 
 
 def _racer_value(index: int, name: str) -> Callable[[Experiment, Any], Experiment]:
@@ -315,72 +293,52 @@ def _racer_value(index: int, name: str) -> Callable[[Experiment, Any], Experimen
     return change
 
 
-def _schedule(desk: Desk, index: int, racer: Racer) -> None:
+def _schedule(desk: Desk, index: int, racer: Racer) -> Box:
     """The schedule of one hyperparameter, lr unless the visitor chooses another."""
     names = schedulable(racer.entry)
-    used = ", ".join(SCHEDULES[pick.key].title for _, pick in racer.schedules)
-    label = f"Schedule: {used}" if used else "Schedule"
-    with folded(label, desk.key("schedule"), expanded=bool(racer.schedules)) as opened:
-        if not opened:
-            return
-        target_key = desk.key(f"{index}-{racer.optimizer.key}-target")
-        taken = [name for name, _ in racer.schedules]
-        target = st.selectbox(
+    picks = dict(racer.schedules)
+    prefix = f"{index}-{racer.optimizer.key}"
+    target_key = desk.key(f"{prefix}-target")
+    chosen, among = st.session_state.get(target_key, (None, None))  # by the visitor, unless the schedules changed since
+    target = chosen if chosen in picks or among == racer.schedules else next(iter(picks), names[0])
+    pick = picks.get(target, Pick("constant"))
+    entry = SCHEDULES[pick.key]
+
+    def aim(old: Experiment, name: str) -> Experiment:
+        st.session_state[target_key] = (name, racer.schedules)
+        return old
+
+    def put(old: Experiment, new: Pick) -> Experiment:
+        racer = old.racers[index]
+        return old.with_racer(index, replace(racer, schedules={**dict(racer.schedules), target: new}))
+
+    parts: list[Part] = [
+        Choice(
+            f"{prefix}-target",
             "Acts on",
-            names,
-            index=names.index(taken[0]) if taken else 0,
-            format_func=lambda name: racer.entry.param[name].label,
-            key=target_key,
-            help="Which hyperparameter follows the schedule. Several may, each its own.",
-        )
-        picks = dict(racer.schedules)
-        pick = picks.get(target, Pick("constant"))
-        key = desk.key(f"{index}-{racer.optimizer.key}-{target}-by")
-        if st.session_state.get(key) != pick.key:
-            st.session_state[key] = pick.key
-
-        def put(old: Experiment, new: Pick) -> Experiment:
-            racer = old.racers[index]
-            return old.with_racer(index, replace(racer, schedules={**dict(racer.schedules), target: new}))
-
-        st.selectbox(
+            {name: racer.entry.param[name].label for name in names},
+            target,
+            aim,
+            "Which hyperparameter follows the schedule. Several may, each its own.",
+        ),
+        Choice(
+            f"{prefix}-{target}-by",
             "Schedule",
-            list(SCHEDULES),
-            format_func=lambda name: SCHEDULES[name].title,
-            key=key,
-            help="How the value changes from step to step; the slider above sets the highest value it reaches.",
-            on_change=desk.callback(lambda old, name: put(old, Pick(name)), key),
-        )
-        entry = SCHEDULES[pick.key]
-        st.caption(entry.summary)
-        if pick == Pick("constant"):
-            return
-        st.latex(entry.formula)
+            {key: schedule.title for key, schedule in SCHEDULES.items()},
+            pick.key,
+            lambda old, key: put(old, Pick(key)),
+            "How the value changes from step to step; the slider above sets the highest value it reaches.",
+        ),
+        Words(entry.summary),
+    ]
+    if pick != Pick("constant"):
         values = entry.complete(dict(pick.values))
         for param in entry.params:
-            name = f"{index}-{racer.optimizer.key}-{target}-{pick.key}-{param.name}"
-            _field(
-                desk, param, values[param.name], name, lambda old, value, p=param: put(old, pick.but(**{p.name: value}))
-            )
-
-
-def _button(
-    desk: Desk,
-    label: str,
-    change: Callable[[Experiment], Experiment],
-    help: str,
-    *,
-    disabled: bool = False,
-    then: Callable[[], None] = lambda: None,
-) -> None:
-    used = desk.callback(lambda old, _: change(old))
-
-    def pressed() -> None:
-        used()
-        then()
-
-    key = desk.key(f"button-{label}")
-    st.button(label, key=key, help=help, disabled=disabled, on_click=pressed)
+            name = f"{prefix}-{target}-{pick.key}-{param.name}"
+            change = lambda old, value, name=param.name: put(old, pick.but(**{name: value}))  # noqa: E731
+            parts.append(Field(name, param, values[param.name], change))
+    used = ", ".join(SCHEDULES[pick.key].title for _, pick in racer.schedules)
+    return Box(parts, f"{prefix}-schedule", f"Schedule: {used}" if used else "Schedule", unfolded=bool(used))
 
 
 def stage_panel(desk: Desk, **options: bool) -> list[Run]:
@@ -424,18 +382,21 @@ def _drag(desk: Desk) -> dict[str, Any] | None:
 
 
 def table(desk: Desk, runs: Sequence[Run]) -> None:
-    """How each run ended, by the rules that are stated beneath."""
+    """How each run ended, by the rules that `states` tells."""
     rows = [_row(run) for run in runs]
     if rows:  # as Markdown: a data frame would cost more time than the race
         lines = [list(rows[0]), ["---"] * len(rows[0]), *(list(row.values()) for row in rows)]
         st.markdown("\n".join(f"| {' | '.join(line)} |" for line in lines))
+
+
+def states(desk: Desk) -> None:
+    """The rules by which a run's state is told."""
     with folded("What the states mean", desk.key("states")) as opened:
         if opened:
-            states = "\n\n".join(f"**{state}**: {meaning}." for state, meaning in doctor.STATES.items())
+            meanings = "\n\n".join(f"**{state}**: {meaning}." for state, meaning in doctor.STATES.items())
             st.markdown(
-                f"{states}\n\n**steps to lowest f**: the first step at which f is within "
-                f"{number(desk.experiment.tolerance)} of its lowest listed minimum. A run that converges to a higher "
-                "one never gets there."
+                f"{meanings}\n\n**steps to lowest f**: the first step at which f is within the tolerance of its lowest "
+                "listed minimum. A run that converges to a higher one never gets there."
             )
 
 

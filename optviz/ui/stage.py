@@ -7,6 +7,7 @@ top of its `main.js`.
 """
 
 import functools
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,9 +26,10 @@ _STAGE = component(
     html='<div class="oz-stage"></div>\n',
     js="""
 export default function (component) {
-  if (window.optvizStage) return window.optvizStage(component)
+  const shown = { ...component, data: JSON.parse(new TextDecoder().decode(component.data)) }
+  if (window.optvizStage) return window.optvizStage(shown)
   window.optvizWaiting ??= new Map()
-  window.optvizWaiting.set(component.parentElement, component)
+  window.optvizWaiting.set(component.parentElement, shown)
 }
 """,
     isolate_styles=False,
@@ -63,7 +65,7 @@ def stage(data: dict[str, Any], *, key: str, **on: Callable[[], None]) -> None:
     panels = [_once(panel, sent) for panel in data["panels"]]
     _STAGE(
         key=key,
-        data={**data, "panels": panels, "plotly": plotly_sources()},
+        data=json.dumps({**data, "panels": panels, "plotly": plotly_sources()}).encode(),  # else it is written twice
         on_missing_change=sent.clear,
         on_start_change=on.get("start", _nothing),
         on_drag_change=on.get("drag", _nothing),

@@ -10,9 +10,14 @@ from optviz.glossary import WORDS, Symbol, symbols
 from optviz.spec import Param
 
 
+def address(param: Param) -> str:
+    """A parameter's place in the glossary."""
+    return f"glossary?term={quote(param.name)}"
+
+
 def link(param: Param) -> str:
     """A parameter's place in the glossary, as Markdown. It opens in a tab of its own, so that no race is lost."""
-    return f"[Glossary](glossary?term={quote(param.name)})"
+    return f"[Glossary]({address(param)})"
 
 
 def glossary(asked: str | None) -> None:
