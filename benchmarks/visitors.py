@@ -23,9 +23,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
+from streamlit.components.v2.bidi_component.constants import EVENT_DELIM
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from streamlit.proto.WidgetStates_pb2 import WidgetState
+from streamlit.runtime.state.session_state import STREAMLIT_INTERNAL_KEY_PREFIX
 from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
 from websockets.typing import Subprotocol
@@ -53,8 +55,9 @@ class Visitor:
         self.socket, self.address = socket, address
         self.page, _, self.query = link(replace(RACE, start=(-1.2, 1 + 0.005 * number)))[1:].partition("?")
         self.widgets: dict[str, WidgetState] = {}
-        self.slider: Any = None
-        self.fragment = self.script = self.picture = ""
+        self.slider: dict[str, Any] = {}  # as the panel of controls shows it
+        self.heard = 0  # the last move that the server knows
+        self.panel = self.fragment = self.script = self.picture = ""
         self.remembered: dict[
             str, bool
         ] = {}  # hashes of large messages, the latest last, and whether they are pictures
@@ -63,24 +66,28 @@ class Visitor:
         """Open the page."""
         await self.rerun()
         await self.answer(FULL)
-        if self.slider is None:
+        if not self.slider:
             raise WrongAnswer(f"there is no slider called {SLIDER}")
 
     async def move(self) -> None:
         """Move the slider to another value, and wait for the picture."""
-        state, before = self.widgets[self.slider.id], self.picture
-        others = [option for option in self.slider.options if [option] != list(state.string_array_value.data)]
-        state.string_array_value.data[:] = [random.choice(others)]
-        await self.rerun(self.fragment)
+        before = self.picture
+        others = [stop for stop in self.slider["spec"]["stops"] if stop != self.slider["value"]]
+        move = [self.heard + 1, self.slider["name"], random.choice(others)]
+        moved = WidgetState(id=f"{STREAMLIT_INTERNAL_KEY_PREFIX}_{self.panel}{EVENT_DELIM}events")
+        moved.json_trigger_value = json.dumps([{"event": "moves", "value": [move]}])
+        await self.rerun(self.fragment, moved)
         await self.answer(FRAGMENT)
         if self.picture == before:
             raise WrongAnswer("the picture is the same as before the move")
+        if [self.heard, self.slider["value"]] != [move[0], move[2]]:
+            raise WrongAnswer("the slider is not where it was moved")
 
-    async def rerun(self, fragment: str = "") -> None:
+    async def rerun(self, fragment: str = "", *moved: WidgetState) -> None:
         message = BackMsg()
         asked = message.rerun_script
         asked.query_string, asked.fragment_id = self.query, fragment
-        asked.widget_states.widgets.extend(self.widgets.values())
+        asked.widget_states.widgets.extend([*self.widgets.values(), *moved])
         if self.script:
             asked.page_script_hash = self.script
         else:
@@ -115,26 +122,27 @@ class Visitor:
         element = getattr(delta.new_element, kind)
         if kind == "exception":
             raise WrongAnswer(f"the page shows {element.type}: {element.message[:200]}")
-        is_picture = kind == "bidi_component" and bool(delta.fragment_id)
+        is_picture = kind == "bidi_component" and element.component_name.endswith("optviz_stage")
         if is_picture:
             self.picture = message.hash
+        if kind == "bidi_component" and element.component_name.endswith("optviz_panel"):
+            shown = json.loads(element.bytes)
+            parts = [{**part, "spec": json.loads(part["spec"])} for part in shown["parts"]]
+            self.slider = next((part for part in parts if part["spec"].get("label") == SLIDER), {})
+            self.heard, self.panel = shown["heard"], element.id
+            self.fragment, self.script = delta.fragment_id, message.metadata.active_script_hash
         if message.metadata.cacheable:
             latest = {**self.remembered, message.hash: is_picture}
             self.remembered = dict(list(latest.items())[-REMEMBERED:])
         state = stated(kind, element)
         if state is not None and (element.set_value or element.id not in self.widgets):
             self.widgets[element.id] = state
-        if kind == "slider" and element.label == SLIDER:
-            self.slider, self.fragment, self.script = element, delta.fragment_id, message.metadata.active_script_hash
 
 
 def stated(kind: str, element: Any) -> WidgetState | None:
     """What a browser says of a widget that was just drawn; None of an element that is no widget."""
     state = WidgetState()
     match kind:
-        case "slider":
-            shown = list(element.raw_value) or [element.options[int(i)] for i in element.default]
-            state.string_array_value.data.extend(shown)
         case "selectbox":
             if element.raw_value or element.HasField("default"):
                 state.string_value = element.raw_value or element.options[element.default]

@@ -25,6 +25,7 @@ import optviz
 from optviz import Pick
 from optviz.backprop import Graph, chains, graph, walk
 from optviz.experiment import Racer, drag_values
+from optviz.optimizers import OPTIMIZERS
 from optviz.spec import number
 from optviz.ui.presets import TWO_PATHS
 
@@ -235,6 +236,105 @@ def test_a_slider_moves_the_path(visitor):
     after = guest.until(lambda state: state["heads"]["Adam"] != before, "another path")["heads"]["Adam"]
     exact = optviz.trace("rosenbrock", "adam", steps=500, lr=0.063).theta[-1]
     np.testing.assert_allclose(after, exact, rtol=1e-6)
+
+
+def test_quick_keys_end_where_the_hand_ended(visitor):
+    """While answers to earlier keys come in, the handle is never pulled back, and keeps the focus."""
+    guest = visitor().open("/descent?racer=adam~lr~0.05").at_the_end()
+    slider = guest.slider("Learning rate")
+    slider.focus()
+    home = int(slider.input_value())
+    seen = []
+    for _ in range(10):
+        guest.page.keyboard.press("ArrowRight")
+        seen.append(int(slider.input_value()))
+    assert seen == list(range(home + 1, home + 11))
+    for _ in range(20):
+        assert int(slider.input_value()) == home + 10
+        guest.page.wait_for_timeout(20)
+    guest.until_query(lambda query: query.get("racer") == ["adam~lr~0.5"], "the rate of the last key")
+    guest.settled()
+    assert slider.get_attribute("aria-valuetext") == "0.5"
+    assert slider.evaluate("slider => slider === document.activeElement")
+    exact = optviz.trace("rosenbrock", "adam", steps=500, lr=0.5).theta[-1]
+    guest.until(lambda state: np.allclose(state["heads"]["Adam"], exact, rtol=1e-6), "its path")
+
+
+def test_a_slider_knows_its_keys_and_its_ends(visitor):
+    guest = visitor().open("/descent?racer=adam~lr~0.05")
+    slider = guest.slider("Learning rate")
+    stops = OPTIMIZERS["adam"].param["lr"].stops()
+    slider.focus()
+    for key, index in (("End", len(stops) - 1), ("Home", 0)):
+        guest.page.keyboard.press(key)
+        assert int(slider.input_value()) == index
+        guest.until_query(lambda q, index=index: q.get("racer") == [f"adam~lr~{stops[index]:g}"], f"the stop {index}")
+    guest.page.keyboard.press("PageUp")
+    assert int(slider.input_value()) > 1
+
+
+def test_a_number_is_typed_mended_and_refused(visitor):
+    guest = visitor().open("/descent?racer=adam~lr~0.05")
+    slider, box = guest.slider("Learning rate"), guest.page.get_by_role("textbox", name="Learning rate η, typed")
+    box.fill("7.25e-3")
+    box.press("Enter")
+    guest.until_query(lambda query: query.get("racer") == ["adam~lr~0.00725"], "the typed rate in the address")
+    guest.settled()
+    assert slider.get_attribute("aria-valuetext") == "0.00725"  # between two stops, a stop of its own
+    box.fill("0.5")
+    box.press("Escape")
+    assert box.input_value() == "0.00725"
+    box.fill("-1")
+    box.blur()
+    guest.page.get_by_test_id("stAlert").get_by_text("lr must be a number in").wait_for()
+    guest.settled()
+    assert box.input_value() == "0.00725"
+    assert slider.get_attribute("aria-valuetext") == "0.00725"
+    assert guest.query["racer"] == ["adam~lr~0.00725"]
+    box.fill("1e-9")  # far below the slider
+    box.press("Enter")
+    guest.until_query(lambda query: query.get("racer") == ["adam~lr~1e-09"], "the small rate in the address")
+    guest.settled()
+    assert guest.page.get_by_test_id("stAlert").count() == 0
+    assert slider.input_value() == "0"
+
+
+def test_help_is_reached_by_the_keyboard(visitor):
+    guest = visitor().open("/descent?racer=adam~lr~0.05")
+    ask = guest.page.get_by_role("button", name="Help: Learning rate η")
+    tip = guest.page.locator(f"#{ask.get_attribute('aria-describedby')}")
+    assert not tip.is_visible()
+    ask.focus()
+    assert tip.is_visible()
+    assert OPTIMIZERS["adam"].param["lr"].help in tip.inner_text()
+    guest.page.keyboard.press("Tab")
+    link = guest.page.evaluate("document.activeElement.getAttribute('href')")
+    assert link == "glossary?term=lr"
+    assert tip.is_visible()
+    guest.page.keyboard.press("Escape")
+    assert not tip.is_visible()
+    ask.hover()
+    assert tip.is_visible()
+
+
+def test_buttons_pills_and_menus_of_the_panel(visitor):
+    guest = visitor().open("/descent?racer=adam~lr~0.05")
+    guest.page.get_by_role("combobox", name="Add an optimizer").select_option("Lion")
+    guest.until_query(lambda query: len(query["racer"]) == 2, "another racer")
+    guest.settled()
+    assert guest.page.get_by_role("radio", name="Lion").is_checked()
+    guest.page.get_by_role("radio", name="Adam").check()
+    guest.page.get_by_role("switch", name="Amsgrad").check()
+    guest.until_query(lambda query: query["racer"][0] == "adam~amsgrad~1~lr~0.05", "the switch in the address")
+    guest.page.get_by_role("button", name="Remove").click()
+    guest.until_query(lambda query: len(query["racer"]) == 1, "one racer less")
+    guest.page.get_by_text("Schedule", exact=True).first.click()
+    guest.page.get_by_role("combobox", name="Schedule").select_option("Cosine")
+    guest.until_query(lambda query: "lr.by~cosine" in query["racer"][0], "the schedule in the address")
+    guest.page.get_by_role("button", name="Reset", exact=True).click()
+    guest.until_query(lambda query: "racer" not in query, "the page as it began")
+    guest.settled()
+    assert guest.page.get_by_role("radio", name="SGD").is_checked()
 
 
 def test_a_click_sets_the_start(visitor):
