@@ -17,7 +17,7 @@ from optviz.networks import backward, forward
 from optviz.spec import number
 from optviz.training import Progress, Training, advance, begin, targets
 from optviz.training_link import from_query, to_query
-from optviz.ui.presets import MOONS
+from optviz.ui.training import MOONS
 from optviz.verdict import Measured
 
 
