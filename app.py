@@ -8,10 +8,7 @@ opened = frame("app.py")  # this goes to the browser before the rest is imported
 words, picture = st.columns([2, 3], gap="large", vertical_alignment="center")
 with words:
     st.title("Watch optimizers think")
-    st.markdown(
-        "A laboratory for optimization: optimizers race over a surface and train small networks. Move a slider and the "
-        "answer is there."
-    )
+    st.markdown("Optimizers race over surfaces and train small networks. Move a slider and the answer is there.")
     story = st.container()
     for page in PAGES[1:]:
         st.page_link(page.path, label=f"**{page.title}:** {page.help}", icon=page.icon)

@@ -678,7 +678,7 @@ def difference(example: Example) -> Compared:
     """Claim C2, measured: backpropagation by the chain rule against `jax.grad` of the loss as a whole."""
     found = graph(example)
     key = ("backprop", len(example.inputs), example.widths, example.activation, example.output, example.loss)
-    gradient = program(key, lambda: jax.grad(_loss_by_jax(*key[2:]), argnums=(0, 1, 2)))
+    gradient = program(key, lambda: jax.jit(jax.grad(_loss_by_jax(*key[2:]), argnums=(0, 1, 2))))
     arrays = [np.array(part) for part in (example.weights, example.biases, example.inputs, example.target)]
     theirs = np.concatenate([np.asarray(part) for part in gradient(*arrays)])
     ours = np.array(

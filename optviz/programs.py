@@ -25,6 +25,8 @@ def program(key: Hashable, build: Callable[[], P]) -> P:
     """The program for `key`, which `build` made when it was first asked for: a function under `jax.jit`, or what holds
     one and like it has a `clear_cache`. It compiles when it is first called."""
     made: Any = None if key in _programs else build()  # not under the lock, which every visitor needs
+    if made is not None and not hasattr(made, "clear_cache"):
+        raise TypeError(f"{key} is not compiled: what build returns must be able to forget what it compiled")
     with _lock:
         wanted: Any = _programs.get(key) or made or build()
         _programs[key] = wanted

@@ -25,8 +25,7 @@ from optviz.ui.training import (
 )
 
 prepare_server(warm=RAVINE)
-presets = {key: claim.training for key, claim in NETWORK_CLAIMS.items()}
-desk = Desk("training", default=MOONS, presets=presets, codec=training_link)
+desk = Desk("training", MOONS, {key: claim.training for key, claim in NETWORK_CLAIMS.items()}, training_link)
 desk.open(arrived=opened.arrived)
 with opened.tools:
     claims_menu(desk, NETWORK_CLAIMS)
