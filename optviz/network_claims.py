@@ -388,7 +388,7 @@ def chain_rule(t: Training, first: Entrant) -> Measured:
 # Weights, units and inputs at the start ------------------------------------------------------------------------------
 
 DEPTH, DRAWS = 10, 4
-DEEP = (32,) * 6
+DEEP = (32,) * 4
 
 
 @claim(
@@ -400,8 +400,8 @@ DEEP = (32,) * 6
     condition="For weights drawn independently and wide layers. Xavier's argument is for linear units: tanh still "
     "shrinks what passes, and a gain of 5/3 only slows that down. Under ReLU, Xavier's weights halve the second moment "
     "with every layer, which is why He's are twice as large. Normalization makes all of this matter less.",
-    watch="In the view *layers* the histograms of the first run pile up at 0 and those of the second at ±1, before any "
-    "training.",
+    watch="Choose one configuration after the other: through ten layers, before any training, the activations of the "
+    "first pile up at 0, those of the second at ±1, and those of the others keep their width.",
     sources=(GLOROT, HE, EFFICIENT),
     after="start",
     training=Training(
@@ -414,7 +414,7 @@ DEEP = (32,) * 6
         ),
         epochs=4,
         batch_size=16,
-        view="layers",
+        view="start",
     ),
 )
 def initial_variance(t: Training, small: Entrant, large: Entrant, xavier: Entrant, he: Entrant) -> Measured | None:
@@ -505,7 +505,7 @@ def _signals(activation: str, init: str, scale: float | None, seed: int) -> Thro
     training=Training(
         Pick("wine"),
         _runs(
-            (Net(hidden=(16,) * 5), "sgd", {"lr": 0.3}),
+            (Net(hidden=(16,) * 5), "sgd", {"lr": 0.4}),
             (Net(hidden=(16,) * 5, activation="tanh", init="xavier_normal"), "sgd", {"lr": 0.3}),
             (Net(hidden=(16,) * 5, activation="sigmoid", init="xavier_normal"), "sgd", {"lr": 0.3}),
         ),
@@ -655,8 +655,8 @@ SIGHT = 60  # steps after which a rate has shown whether training holds it
     training=Training(
         Pick("wine"),
         _runs(
-            (Net(hidden=(16, 16, 16)), "sgd", {"lr": 2.0}),
-            (Net(hidden=(16, 16, 16), normalization="batch"), "sgd", {"lr": 2.0}),
+            (Net(hidden=(16, 16, 16)), "sgd", {"lr": 1.6}),
+            (Net(hidden=(16, 16, 16), normalization="batch"), "sgd", {"lr": 1.6}),
         ),
         epochs=20,
         seeds=3,
@@ -673,13 +673,13 @@ def normalized(t: Training, unnormalized: Entrant, batch: Entrant) -> Measured |
     weight = (draw["share"][0] / draw["share"][0].sum())[:, None]
     means = [(one.normal * weight).sum(axis=0) for one in passes[:-1]]
     variances = [(one.normal**2 * weight).sum(axis=0) for one in passes[:-1]]
-    alone, together = (predict(t, batch.index, theta, rows)[0] for rows in (x[:1], x))
-    companions = forward(batch.network, layers, x)[0][0]
+    alone, together = (predict(t, batch.index, theta, rows) for rows in (x[:1], x))
+    own = forward(batch.network, layers, x)[0]
     numbers = {
         "mean": np.abs(np.concatenate(means)).max(),
         "variance": np.median(np.concatenate(variances)),
-        "alone": _apart(alone, together),
-        "companions": _apart(together, companions),
+        "alone": _apart(alone, together[:1]),
+        "companions": _apart(together, own),
         "limit": _largest_stable(unnormalized),
         "limit_batch": _largest_stable(batch),
         "sight": SIGHT,
@@ -690,11 +690,12 @@ def normalized(t: Training, unnormalized: Entrant, batch: Entrant) -> Measured |
         "Of the rates 0.05, 0.1, 0.2, … the largest with which the batch loss fell below half within {sight} steps, "
         "under all of {seeds} seeds, is {limit} without batch normalization and {limit_batch} with it. On this batch "
         "the largest mean of a normalized channel is {mean}, and their median variance {variance}. When measuring, an "
-        "example's outputs depend on its companions by {alone}; by the batch's own statistics they would by "
+        "example's outputs depend on its companions by {alone}; by the batch's own statistics they would by up to "
         "{companions}.",
         (numbers["mean"] < 1e-6, "a channel's mean is not 0"),
         (abs(numbers["variance"] - 1) < 0.01, "the channels' variance is not 1: they hardly vary any more"),
         (numbers["alone"] < 1e-9 < numbers["companions"], "what is measured depends on its companions"),
+        (numbers["limit"] > 0, "the plain network learns at none of these rates"),
         (numbers["limit_batch"] >= 2 * numbers["limit"], "it does not bear a rate twice as large"),
     )
 
@@ -742,12 +743,10 @@ LOOKS_AT_MOST = 500
         epochs=30,
         curves=("loss", "accuracy", "noise"),
     ),
-    fits=lambda t: 1 < t.size < len(t.parts.train.y),
+    fits=lambda t: _bare(t) and 1 < t.size < len(t.parts.train.y),
 )
-def batch_sizes(t: Training, first: Entrant) -> Measured | None:
-    net, examples = first.net, len(t.parts.train.y)
-    if net.normalization != "none" or any(net.rates) or net.input_noise > 0 or first.network.size * examples > 1e6:
-        return None
+def batch_sizes(t: Training, first: Entrant) -> Measured:
+    examples = len(t.parts.train.y)
     theta = first.thetas[0]
     one, size = _single_noise(first, theta)
     expected = one * math.sqrt((examples - t.size) / (t.size * (examples - 1)))
@@ -779,6 +778,13 @@ def batch_sizes(t: Training, first: Entrant) -> Measured | None:
         (numbers["seen_one"] < numbers["seen_full"], "single examples save none"),
         longest=LOOKS_AT_MOST,
     )
+
+
+def _bare(t: Training) -> bool:
+    """Whether the gradient of the first network has no other noise than the batch's, and is quick to take."""
+    net, network = t.configurations[0].net, t.networks[0]
+    noiseless = net.normalization == "none" and not any(net.rates) and net.input_noise == 0
+    return noiseless and network.size * len(t.parts.train.y) <= 1e6
 
 
 def _single_noise(one: Entrant, theta: np.ndarray) -> tuple[float, float]:
@@ -837,8 +843,8 @@ def _steps_to(one: Entrant, batch: int, goal: float) -> float:
     condition="For a network large enough to learn its few, noisy examples by heart. It is the loss that rises: the "
     "accuracy may hardly fall, since the answers stay and only grow too sure. With enough data, or a network small "
     "enough, nothing rises.",
-    watch="The dashed validation loss turns upwards at the star, the full training loss does not; the run with an L2 "
-    "penalty stays level.",
+    watch="The validation loss of the run without a penalty turns upwards at the star, while its dotted training loss "
+    "goes on falling; the run with an L2 penalty stays level.",
     sources=(
         Source("Prechelt", 1998, "Early Stopping – But When?", "https://doi.org/10.1007/3-540-49430-8_3"),
         Source("Goodfellow, Bengio & Courville", 2016, "Deep Learning, chapter 7", "https://www.deeplearningbook.org"),
@@ -1012,14 +1018,14 @@ def dropped(t: Training, inverted: Entrant, classic: Entrant) -> Measured | None
     numbers["loss"] = classic.loss(classic.thetas[0], part)
     # An inverted network divides in training, so measured as one the classic weights miss their factor.
     numbers["loss_unscaled"] = classic.but(dropout_form="inverted").loss(classic.thetas[0], part)
-    numbers["error"] = 1 / math.sqrt(MASKS)
     return judged(
         numbers,
-        "The run's own masks keep {kept_inverted:%} of the first hidden layer's units. Over {masks} of them, the mean "
-        "of the next layer's sums differs from what the measured network computes by {apart_inverted} standard errors "
-        "(root mean square) in the inverted form and by {apart_classic} in the classic one, where without the scale it "
+        "The run's own masks keep {kept_inverted:%} of the first hidden layer's units in the inverted form and "
+        "{kept_classic:%} in the classic one; the keep probability is {keep:%}. Over {masks} masks, the mean of the "
+        "next layer's sums differs from what the measured network computes by {apart_inverted} standard errors (root "
+        "mean square) inverted, where no scale is due, and by {apart_classic} classic, where without the scale it "
         "would be {unscaled_classic}. The classic network's loss is {loss} with its scale and {loss_unscaled} without.",
-        (abs(numbers["kept_inverted"] - numbers["keep"]) < 5 * numbers["error"], "another share of units is kept"),
+        (abs(numbers["kept_inverted"] - numbers["keep"]) < 5 / math.sqrt(MASKS), "another share of units is kept"),
         (max(numbers["apart_inverted"], numbers["apart_classic"]) < 3, "the expectation differs"),
         (numbers["unscaled_classic"] > 3, "the scale makes no difference"),
     )
@@ -1157,14 +1163,14 @@ GOAL = 0.9
     ),
     after="end",
     training=Training(
-        Pick("digits"),
+        Pick("wine"),
         _runs(
-            (Net(hidden=(32,)), "adamw", {"lr": 0.003}),
-            (Net(hidden=(32,)), "nadam", {"lr": 0.003}),
-            (Net(hidden=(32,)), "lion", {"lr": 0.0005}),
-            (Net(hidden=(32,)), "optax_radam", {"lr": 0.01}),
+            (Net(hidden=(16,)), "adamw", {"lr": 0.01}),
+            (Net(hidden=(16,)), "nadam", {"lr": 0.01}),
+            (Net(hidden=(16,)), "lion", {"lr": 0.002}),
+            (Net(hidden=(16,)), "optax_radam", {"lr": 0.03}),
         ),
-        epochs=10,
+        epochs=20,
     ),
     fits=lambda t: _classes(t) and _validated(t) and len(t.configurations) > 1,
 )
