@@ -53,10 +53,10 @@ def live() -> None:
     """The run as it stands."""
     job = job_of(desk)
     claim = st.empty()
-    live_panel(desk, job)
+    drawn = live_panel(desk, job)
     summary(job)
     with claim:  # last, because it may have to run more than the training itself
-        claim_verdict(desk, job)
+        claim_verdict(desk, drawn)
 
 
 laboratory()

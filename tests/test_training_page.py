@@ -11,6 +11,7 @@ from streamlit.testing.v1 import AppTest
 
 from optviz.datasets import DATASETS
 from optviz.experiment import Pick
+from optviz.network_claims import NETWORK_CLAIMS
 from optviz.training import VIEW, Training
 from optviz.training_link import to_query
 from optviz.ui.jobs import Job
@@ -199,3 +200,56 @@ def test_a_visitor_has_one_job_of_their_own(laboratory):
     other.switch_page(PAGE).run()
     assert not other.exception
     assert Job._count >= 2  # its own run
+
+
+# Claims --------------------------------------------------------------------------------------------------------------
+
+
+def visit_claim(at: AppTest, key: str) -> AppTest:
+    at.query_params.clear()
+    at.query_params["claim"] = key
+    at.run()
+    assert not at.exception
+    return at
+
+
+def says(at: AppTest) -> str:
+    return " ".join(markdown.value for markdown in at.markdown)
+
+
+@pytest.mark.parametrize("key", NETWORK_CLAIMS)
+def test_a_claim_opens_with_its_training(laboratory, key):
+    claim = NETWORK_CLAIMS[key]
+    visit_claim(laboratory, key)
+    assert training(laboratory) == claim.training
+    assert claim.says in says(laboratory)
+    assert ("Measured here:" in says(laboratory)) == (claim.after == "start")
+
+
+def test_a_claim_is_measured_on_the_run_as_it_stands(laboratory):
+    visit_claim(laboratory, "C11")
+    assert "Take a step" in says(laboratory)
+    laboratory.button(key="training-One step").click().run()
+    until(laboratory, lambda at: "Measured here:" in says(at))
+    assert ":green[" in says(laboratory)
+    laboratory.button(key="training-button-Remove").click().run()
+    assert "lacks what the claim is about" in says(laboratory)
+    assert laboratory.query_params["claim"] in ("C11", ["C11"])
+    laboratory.button(key="training-reset").click().run()
+    assert training(laboratory) == NETWORK_CLAIMS["C11"].training
+    assert "Take a step" in says(laboratory)
+
+
+def test_a_claim_can_be_closed_and_leaves_its_training(laboratory):
+    visit_claim(laboratory, "C2")
+    laboratory.button(key="training-close-claim").click().run()
+    assert training(laboratory) == NETWORK_CLAIMS["C2"].training
+    assert NETWORK_CLAIMS["C2"].says not in says(laboratory)
+    assert "claim" not in laboratory.query_params
+
+
+def test_a_claim_that_there_is_not(laboratory):
+    visit_claim(laboratory, "C9")
+    (warning,) = laboratory.warning
+    assert "C9" in warning.value
+    assert training(laboratory) == MOONS

@@ -477,13 +477,13 @@ def _curves(desk: Desk[Training]) -> None:
         st.checkbox(title, key=key, help=help, on_change=desk.callback(change, key))
 
 
-def live_panel(desk: Desk[Training], job: Job) -> None:
-    """How far the run has come, and its pictures. While it goes on, the stage asks for more."""
+def live_panel(desk: Desk[Training], job: Job) -> Glance:
+    """How far the run has come, and its pictures. While it goes on, the stage asks for more. Returns what it drew."""
     job.measure()
     glance = job.glance()
     _status(desk, glance)
     if glance.progress is None:
-        return
+        return glance
     record = training_record(
         glance.training,
         glance.progress,
@@ -493,16 +493,17 @@ def live_panel(desk: Desk[Training], job: Job) -> None:
         memo=glance.memo,
     )
     stage(record, key=desk.key("stage"), tick=_nothing)
+    return glance
 
 
 def _nothing() -> None:
     """The stage asks for more: the fragment runs again, and that is all."""
 
 
-def claim_verdict(desk: Desk[Training], job: Job) -> None:
-    """The verdict on the open claim, by the run as it stands. A run that goes on is not measured: that could take
+def claim_verdict(desk: Desk[Training], glance: Glance) -> None:
+    """The verdict on the open claim, by the run as it is drawn. A run that goes on is not measured: that could take
     longer than a tick."""
-    claim, glance = NETWORK_CLAIMS.get(desk.preset or ""), job.glance()
+    claim = NETWORK_CLAIMS.get(desk.preset or "")
     if claim is None or glance.progress is None:
         return
     if glance.running:
