@@ -1,6 +1,7 @@
 """A class of visitors: a load generator that speaks Streamlit's websocket protocol, and what the server makes of it.
 
     python -m benchmarks.visitors http://127.0.0.1:8501
+    python -m benchmarks.visitors http://127.0.0.1:8501 5 10 30    # five, who come within 10 s, for 30 s
 
 Each visitor opens the descent page, then thinks and moves the learning rate's slider, again and again, with the
 messages that a browser sends: all widgets' states, the fragment that the slider belongs to, and the large messages it
@@ -158,9 +159,8 @@ def stated(kind: str, element: Any) -> WidgetState | None:
     return state
 
 
-async def visit(address: str, number: int, began: float, times: list[float], errors: list[str]) -> None:
-    """One visitor's stay: arrive in turn, then think and move until the time is over."""
-    await asyncio.sleep(began + ARRIVING * number / VISITORS - time.perf_counter())
+async def visit(address: str, number: int, counted: float, end: float, times: list[float], errors: list[str]) -> None:
+    """One visitor's stay: arrive, then think and move until the end, with the moves from `counted` on kept."""
     stream = f"ws://{urlsplit(address).netloc}/_stcore/stream"
     try:
         async with connect(stream, subprotocols=STREAMLIT, compression=None, max_size=None) as socket:
@@ -169,21 +169,30 @@ async def visit(address: str, number: int, began: float, times: list[float], err
             while True:
                 await asyncio.sleep(random.uniform(*THINKING))
                 asked = time.perf_counter()
-                if asked > began + ARRIVING + MEASURED:
+                if asked > end:
                     return
                 await visitor.move()
-                if asked > began + ARRIVING:
+                if asked > counted:
                     times.append(time.perf_counter() - asked)
     except (WrongAnswer, WebSocketException, OSError, TimeoutError) as error:
         errors.append(f"{type(error).__name__}: {error}")
 
 
-async def generate(address: str) -> dict[str, Any]:
-    """Let them all visit: the seconds of each counted move, the errors, and the share of a core it took to ask."""
+async def generate(
+    address: str, count: int = VISITORS, arriving: float = ARRIVING, measured: float = MEASURED
+) -> dict[str, Any]:
+    """Let `count` visit, who come within `arriving` seconds and then are measured: the seconds of each counted move,
+    the errors, and the share of a core it took to ask."""
     times: list[float] = []
     errors: list[str] = []
     began, worked = time.perf_counter(), time.process_time()
-    await asyncio.gather(*(visit(address, number, began, times, errors) for number in range(VISITORS)))
+    counted = began + arriving
+
+    async def in_turn(number: int) -> None:
+        await asyncio.sleep(arriving * number / count)
+        await visit(address, number, counted, counted + measured, times, errors)
+
+    await asyncio.gather(*map(in_turn, range(count)))
     share = (time.process_time() - worked) / (time.perf_counter() - began)
     return {"times": times, "errors": errors, "share": share}
 
@@ -245,4 +254,5 @@ BENCHMARKS = {
 }
 
 if __name__ == "__main__":
-    print(json.dumps(asyncio.run(generate(sys.argv[1]))))
+    count, *spans = sys.argv[2:] or (VISITORS,)
+    print(json.dumps(asyncio.run(generate(sys.argv[1], int(count), *map(float, spans)))))
