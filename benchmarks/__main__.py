@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import browser, surfaces, sweep, visitors
+from benchmarks import browser, live, networks, surfaces, sweep, visitors
 from benchmarks.report import Benchmark, Line, Missing, Readings, document, table
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "performance.md"
@@ -23,6 +23,8 @@ BENCHMARKS: dict[str, Benchmark] = {
     **sweep.BENCHMARKS,
     **browser.BENCHMARKS,
     **visitors.BENCHMARKS,
+    **networks.BENCHMARKS,
+    **live.BENCHMARKS,
 }
 
 
