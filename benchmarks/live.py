@@ -17,7 +17,7 @@ from benchmarks.report import Bar, Benchmark, Reading, Readings, seconds
 from benchmarks.serving import APP, ROOT, serving
 from optviz.training import Training
 from optviz.training_link import to_query
-from optviz.ui.presets import MOONS
+from optviz.ui.training import MOONS
 
 # The slider's longest run, on small batches and under four seeds, or it would be over too soon to be watched.
 LONG = replace(MOONS, epochs=1000, batch_size=10, seeds=4, curves=("loss",))
