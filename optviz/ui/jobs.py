@@ -24,7 +24,7 @@ import streamlit as st
 from optviz.training import Progress, Training, advance, begin
 
 SLICE = 0.06  # seconds of work at a time
-UNSEEN = 120.0  # seconds without a look after which a job pauses
+UNSEEN = 60.0  # seconds without a look after which a job pauses
 WORKERS = max(1, (os.cpu_count() or 2) - 1)  # one core stays for those who move sliders
 
 _pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="optviz training")

@@ -42,6 +42,7 @@ from optviz.training import (
     Training,
 )
 from optviz.training_link import read_hidden
+from optviz.tuning import tuned_lr_network
 from optviz.ui.controls import control, folded
 from optviz.ui.desk import Desk
 from optviz.ui.jobs import Glance, Job, job_of_visitor
@@ -259,8 +260,11 @@ def _optimizer(desk: Desk[Training], index: int, racer: Racer) -> None:
         [name for name, entry in OPTIMIZERS.items() if entry.family != "Second order"],
         format_func=lambda name: f"{OPTIMIZERS[name].title} · {OPTIMIZERS[name].family}",
         key=key,
-        help="The rule that moves the weights. Changing it keeps the weights.",
-        on_change=desk.callback(_of_racer(index, lambda old, name: Racer(Pick(name))), key),
+        help="The rule that moves the weights. Changing it keeps the weights; it starts with the rate that did best on "
+        "the digits.",
+        on_change=desk.callback(
+            _of_racer(index, lambda old, name: Racer(Pick(name, {"lr": tuned_lr_network(name)}))), key
+        ),
     )
     for param in racer.entry.params:
         _field(
