@@ -15,8 +15,10 @@ import logging
 import os
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import streamlit as st
@@ -28,6 +30,8 @@ UNSEEN = 60.0  # seconds without a look after which a job pauses
 WORKERS = max(1, (os.cpu_count() or 2) - 1)  # one core stays for those who move sliders
 
 _pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="optviz training")
+_compilers = ThreadPoolExecutor(2, thread_name_prefix="optviz compiler")
+_jobs: weakref.WeakSet[Job] = weakref.WeakSet()
 
 
 class Glance(NamedTuple):
@@ -52,6 +56,7 @@ class Job:
         self._training = training
         self._gone = False
         self._anew()
+        _jobs.add(self)
 
     def _anew(self) -> None:
         Job._count += 1
@@ -103,8 +108,19 @@ class Job:
                     _pool.submit(self._compile, run, training, start)
 
     def _compile(self, run: str, training: Training, start: Progress) -> None:
-        if run == self._run and not self._gone:  # or the visitor is elsewhere by now
-            self._guarded(run, lambda: advance(training, start, 1))
+        """Take a first step with each configuration by itself, side by side, and forget it."""
+
+        def first_step(index: int) -> None:
+            alone = replace(training, configurations=training.configurations[index : index + 1])
+            place = slice(index, index + 1)
+            if run == self._run and not self._gone:  # or the visitor is elsewhere by now
+                advance(alone, Progress(alone, 0, start.states[place], start.histories[place]), 1)
+
+        def all_of_them() -> Progress:
+            list(_compilers.map(first_step, range(len(training.configurations))))
+            return start
+
+        self._guarded(run, all_of_them)
         self._release(run)
 
     def pause(self) -> None:
@@ -183,6 +199,11 @@ class Job:
                 if run == self._run:
                     self._running, self._problem = False, f"The training stopped: {error}"
             return None
+
+
+def busy() -> int:
+    """How many jobs are running, of all visitors."""
+    return sum(job._running for job in list(_jobs))
 
 
 @st.cache_resource(scope="session", show_spinner=False, on_release=Job.stop)

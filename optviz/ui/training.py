@@ -45,12 +45,12 @@ from optviz.training_link import read_hidden
 from optviz.tuning import tuned_lr_network
 from optviz.ui.controls import control, folded
 from optviz.ui.desk import Desk
-from optviz.ui.jobs import Glance, Job, job_of_visitor
+from optviz.ui.jobs import Glance, Job, busy, job_of_visitor
 from optviz.ui.lesson import verdict
 from optviz.ui.stage import stage
 
 UPLOAD = "="  # stands in the list of data sets for a visitor's own table
-TICK = 80  # ms between two looks at a run that goes on
+TICK = 40  # ms between two looks at a run that goes on, if it is the only one
 
 # What the page opens with. Not among the presets, because the other pages need no networks to open.
 MOONS = Training(
@@ -493,7 +493,7 @@ def live_panel(desk: Desk[Training], job: Job) -> Glance:
         glance.progress,
         run=glance.run,
         chosen=chosen(desk),
-        live=TICK if glance.running else None,
+        live=TICK * max(1, busy()) if glance.running else None,  # a class looks less often, and the server keeps up
         memo=glance.memo,
     )
     stage(record, key=desk.key("stage"), tick=_nothing)
