@@ -23,6 +23,7 @@ import io
 import re
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -496,6 +497,7 @@ BYTES_AT_MOST = 1_000_000
 ROWS_AT_MOST, COLUMNS_AT_MOST, CLASSES_AT_MOST = 5000, 50, 20
 LETTERS_AT_MOST = 200  # in one cell
 SIZE_AT_LEAST, SIZE_AT_MOST = 1e-100, 1e100  # of a number: its square must be a number too
+SNIFFED = 20  # rows from which the separator is told
 SEPARATORS = {"\t": "tabs", ";": "semicolons", ",": "commas"}  # a tab or semicolon separates, where there is one
 
 NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
@@ -540,13 +542,26 @@ def _text(source: str | bytes) -> str:
         ) from None
 
 
+def _separator(text: str) -> str:
+    """The mark that cuts the first rows into equally many cells, more than one; else the first that the first has."""
+    for mark in SEPARATORS:
+        try:
+            reader = csv.reader(io.StringIO(text, newline=""), delimiter=mark, skipinitialspace=True, strict=True)
+            widths = {len(record) for record in islice(reader, SNIFFED) if "".join(record).strip()}
+        except csv.Error:
+            continue
+        if len(widths) == 1 and widths != {1}:
+            return mark
+    first = re.split("[\r\n]", re.sub('"[^"]*"', "", text).lstrip("\r\n"), maxsplit=1)[0]
+    return next((mark for mark in SEPARATORS if mark in first), ",")
+
+
 def _rows(text: str) -> dict[int, list[str]]:
     """The rows that hold anything, by number from 1; all of one length, with cells that can be shown and are bounded.
 
     Raises ValueError if the text is no such table.
     """
-    first = re.split("[\r\n]", re.sub('"[^"]*"', "", text).lstrip("\r\n"), maxsplit=1)[0]
-    separator = next((mark for mark in SEPARATORS if mark in first), ",")
+    separator = _separator(text)
     rows: dict[int, list[str]] = {}
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, strict=True)
     number, width = 0, 0

@@ -917,7 +917,9 @@ def test_any_text_or_bytes_gives_a_table_or_a_sentence():
 
 
 NUMBERS = st.just(0.0) | st.floats(1e-100, 1e100) | st.floats(-1e100, -1e-100) | st.integers(-99, 99).map(float)
-NAMES = st.text(min_size=1, max_size=10).map(lambda text: "n" + "".join(c for c in text if c.isprintable()).strip())
+NAMES = st.text(min_size=1, max_size=10).map(  # a word that means "missing", such as NA, would be no name
+    lambda text: "word" + "".join(c for c in text if c.isprintable()).strip()
+)
 
 
 @settings(max_examples=100)

@@ -5,7 +5,7 @@ import re
 
 from test_browser import Visitor, browser_type_launch_args, context, server, visitor, window  # noqa: F401
 
-LINK = "/training?data=moons&epochs=1000&run=sgd~lr~0.05~net.hidden~8"
+LINK = "/training?data=moons&epochs=20000&run=sgd~lr~0.05~net.hidden~8"
 QUICK = "/training?data=moons&epochs=20&run=sgd~lr~0.1~net.hidden~8"
 
 
@@ -109,13 +109,13 @@ def test_two_visitors_train_at_once(visitor):  # noqa: F811
     press(first, "Start")
     press(second, "Start")
     for guest in (first, second):
-        guest.page.get_by_text("done").first.wait_for()
+        guest.page.get_by_text("· done").first.wait_for()
 
 
 def test_the_boundary_plays_over_training(visitor):  # noqa: F811
     guest = visitor().open(QUICK)
     press(guest, "Start")
-    guest.page.get_by_text("done").first.wait_for()
+    guest.page.get_by_text("· done").first.wait_for()
     guest.at_the_end()
     ground = "() => document.querySelector('.oz-picture canvas').toDataURL()"
     end = guest.page.evaluate(ground)
