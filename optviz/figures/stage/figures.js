@@ -164,7 +164,7 @@ function compose(stage, panel) {
     return { ...solidLayout(stage, panel), width, height };
   }
   const layout = panel.plane ? planeLayout(stage, panel) : curveLayout(stage, panel);
-  const home = panel.plane ? {} : { x: [0, timeEnd(stage)], y: dataRange(stage, panel) };
+  const home = panel.plane ? {} : { x: [0, timeEnd(stage)], y: steadyRange(stage, panel) };
   const x = (panel.plane ? panel.view.x : stage.curveX) ?? home.x;
   const y = panel.view.y ?? home.y;
   [layout.width, layout.height] = panel.size;
@@ -192,6 +192,14 @@ function tickText(value) {
   if (power >= -2 && power <= 3) return String(Number(value.toPrecision(3)));
   const digit = Number((value / 10 ** power).toPrecision(3));
   return `${digit === 1 ? "" : `${digit}×`}10${superscript(power)}`;
+}
+
+/** The range of the data; while a run goes on, one that only grows, because every new axis is a new figure for Plotly. */
+function steadyRange(stage, panel) {
+  const range = dataRange(stage, panel);
+  const before = stage.data.live ? panel.held : null;
+  panel.held = before ? [Math.min(before[0], range[0]), Math.max(before[1], range[1])] : range;
+  return panel.held;
 }
 
 /**

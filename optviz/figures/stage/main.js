@@ -167,10 +167,13 @@ function receive(stage, data) {
   askMore(stage);
 }
 
-/** What the sizes of the panels depend on, besides the window. To measure a page that has just changed costs a layout. */
+/**
+ * What the sizes of the panels depend on, besides the window; of states, how long they are, about. To measure a page
+ * that has just changed costs a layout.
+ */
 function shapeOf({ racers, panels, theme, data }) {
   const windows = [...panels.values()].map(({ spec }) => [spec.name, spec.figure?.layout?.xaxis, spec.figure?.layout?.yaxis]);
-  return JSON.stringify([windows, racers.map(({ label, state }) => [label, state]), theme.size, data.height]);
+  return JSON.stringify([windows, racers.map(({ label, state }) => [label, Math.ceil((state ?? "").length / 10)]), theme.size, data.height]);
 }
 
 /** The clock when data change: a race at its end stays at the end, any other stays where it is. */
