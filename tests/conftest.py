@@ -1,12 +1,14 @@
 """What the tests of several rooms share."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import jax
 import pytest
 from hypothesis import settings
+
+from browsing import CHROMIUM, FLAGS, Visitor, serving
 
 # The app keeps compiled programs in the visitor's cache folder; the tests keep theirs here.
 os.environ["XDG_CACHE_HOME"] = str(Path(__file__).parents[1] / ".pytest_cache" / "xdg")
@@ -41,3 +43,49 @@ def torch():
     else:
         torch = pytest.importorskip("torch")
     return torch
+
+
+# Tests in a browser --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def browser_type_launch_args() -> dict:
+    """A contributor may have no browser; CI must have it."""
+    if not CHROMIUM and os.environ.get("OPTVIZ_CI") != "1":
+        pytest.skip("Chromium is not installed")
+    return {"executable_path": CHROMIUM, "args": FLAGS, "headless": True}
+
+
+@pytest.fixture(scope="module")
+def context(browser):
+    """One for all tests of a file: a cold one costs five seconds of loading scripts."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    yield context
+    context.close()
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    with serving() as base:
+        yield base
+
+
+@pytest.fixture
+def window(server, context) -> Iterator[Callable[[type[Visitor]], Visitor]]:
+    """A function that opens another window for a kind of visitor."""
+    visitors = []
+
+    def another(kind: type[Visitor]) -> Visitor:
+        visitors.append(kind(context.new_page(), server))
+        return visitors[-1]
+
+    yield another
+    for one in visitors:
+        assert one.problems == []
+        assert one.page.get_by_test_id("stException").count() == 0
+        one.page.close()
+
+
+@pytest.fixture
+def visitor(window) -> Callable[[], Visitor]:
+    return lambda: window(Visitor)

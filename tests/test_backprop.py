@@ -52,7 +52,10 @@ def examples(draw, limit: float = 3.0) -> Example:
     widths = (*draw(st.lists(st.integers(1, 3), max_size=2)), draw(st.integers(1, 2)))
     loss = draw(st.sampled_from(LOSS.options))
     anything = st.floats(-limit, limit, allow_nan=False).map(lambda value: value + 0.0)
-    numbers = lambda count: tuple(draw(st.lists(anything, min_size=count, max_size=count)))  # noqa: E731
+
+    def numbers(count: int) -> tuple[float, ...]:
+        return tuple(draw(st.lists(anything, min_size=count, max_size=count)))
+
     blank = Example((0.0,) * inputs, widths, (0.0,) * (1 if loss == "cross-entropy" else widths[-1]), loss=loss)
     return replace(
         blank,

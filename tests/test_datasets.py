@@ -129,7 +129,7 @@ def test_every_value_that_a_parameter_may_have_gives_a_table(entry):
         assert np.isfinite(table.x).all()
         assert np.isfinite(table.y).all()
         if "classes" in complete:
-            assert set(table.y) == set(range(complete["classes"]))  # type: ignore[arg-type]
+            assert set(table.y) == set(range(int(complete["classes"])))
             assert len(table.classes) == complete["classes"]
 
     drawn()

@@ -739,6 +739,7 @@ def test_a_walk_opens_from_its_link_and_its_widgets_show_it(walk, title):
     assert not walk.warning
     assert walked(walk) == wanted
     assert address(walk) == query
+    # every kind of widget has a value, which their common class does not declare
     shown = {widget.key: widget.value for widget in widgets(walk)}  # type: ignore[attr-defined]
     assert shown["backprop-chosen"] == wanted.chosen
     assert shown["backprop-activation"] == wanted.activation

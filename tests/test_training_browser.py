@@ -3,7 +3,7 @@ visitor does."""
 
 import re
 
-from test_browser import Visitor, browser_type_launch_args, context, server, visitor, window  # noqa: F401
+from browsing import Visitor
 
 LINK = "/training?data=moons&epochs=20000&run=sgd~lr~0.05~net.hidden~8"
 QUICK = "/training?data=moons&epochs=20&run=sgd~lr~0.1~net.hidden~8"
@@ -57,7 +57,7 @@ WATCH = """() => {
 }"""
 
 
-def test_a_run_goes_on_without_a_blank_pauses_and_resumes(visitor):  # noqa: F811
+def test_a_run_goes_on_without_a_blank_pauses_and_resumes(visitor):
     guest = visitor().open(LINK)
     assert step(guest) == 0
     guest.page.evaluate(WATCH)
@@ -76,7 +76,7 @@ def test_a_run_goes_on_without_a_blank_pauses_and_resumes(visitor):  # noqa: F81
     assert guest.page.evaluate("window.blanks") == 0
 
 
-def test_a_run_survives_a_slider_and_a_page_switch(visitor):  # noqa: F811
+def test_a_run_survives_a_slider_and_a_page_switch(visitor):
     guest = visitor().open(LINK)
     press(guest, "Start")
     first = until_step(guest, 0)
@@ -92,7 +92,7 @@ def test_a_run_survives_a_slider_and_a_page_switch(visitor):  # noqa: F811
     rest(guest)
 
 
-def test_one_step_and_the_same_weights_again(visitor):  # noqa: F811
+def test_one_step_and_the_same_weights_again(visitor):
     guest = visitor().open(QUICK)
     press(guest, "One step")
     assert until_step(guest, 0) == 1
@@ -104,7 +104,7 @@ def test_one_step_and_the_same_weights_again(visitor):  # noqa: F811
     raise AssertionError("the run did not start over")
 
 
-def test_two_visitors_train_at_once(visitor):  # noqa: F811
+def test_two_visitors_train_at_once(visitor):
     first, second = visitor().open(QUICK), visitor().open(QUICK + "&seed=1")
     press(first, "Start")
     press(second, "Start")
@@ -112,7 +112,7 @@ def test_two_visitors_train_at_once(visitor):  # noqa: F811
         guest.page.get_by_text("· done").first.wait_for()
 
 
-def test_the_boundary_plays_over_training(visitor):  # noqa: F811
+def test_the_boundary_plays_over_training(visitor):
     guest = visitor().open(QUICK)
     press(guest, "Start")
     guest.page.get_by_text("· done").first.wait_for()
@@ -125,7 +125,7 @@ def test_the_boundary_plays_over_training(visitor):  # noqa: F811
     assert "epoch 0" in guest.page.locator(".oz-clock").inner_text()
 
 
-def test_a_link_opens_the_same_training(visitor):  # noqa: F811
+def test_a_link_opens_the_same_training(visitor):
     guest = visitor().open(QUICK + "&view=layers&quantity=weights")
     assert guest.page.get_by_text("Layer 1: weights").is_visible()
     assert guest.page.get_by_label("Hidden layers", exact=True).input_value() == "8"
