@@ -400,7 +400,7 @@ def _mover(problem: Problem, rule: Rule) -> tuple[Callable, Callable]:
         memory, scheduled = dict(memory), {}
         for name, (entry, own_static) in schedules.items():
             own = entry.unpack(values["rule"]["schedules"][name], own_static)
-            known = {"peak": hyper0[name], "steps": values["horizon"], "value": value}
+            known = {"peak": hyper0[name], "steps": values["horizon"], "value": value, "news": True}
             scheduled[name], memory[name] = entry.at(t, memory[name], **known, **own)
         hyper = hyper0 | scheduled
         supplied = {"t": t + 1, "theta": theta, "value": value, "loss": loss, "gradient_at": gradient_at}
