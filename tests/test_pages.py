@@ -829,3 +829,30 @@ def test_a_link_to_the_walk_that_cannot_be_read_is_explained(walk):
     assert not walk.warning
     assert walked(walk) == TWO_PATHS
     assert address(walk) == {}
+
+
+def test_a_page_that_is_broken_off_before_it_wrote_its_address_keeps_what_lay_on_the_desk():
+    """A visitor comes back, and a component asks for another run before the first has come to its end."""
+
+    def page():
+        from dataclasses import replace
+
+        import streamlit as st
+
+        from optviz.ui.desk import Desk
+        from optviz.ui.presets import RAVINE
+
+        desk = Desk("descent", default=RAVINE)
+        desk.open(arrived=True)
+        desk.put(replace(RAVINE, steps=77))
+        desk.publish()
+        st.query_params.clear()  # another page, and back
+        desk.open(arrived=True)
+        desk.open(arrived=False)
+        st.text(desk.experiment.steps)
+        desk.publish()
+        st.text(st.query_params["steps"])
+
+    shown = AppTest.from_function(page).run()
+    assert not shown.exception
+    assert [text.value for text in shown.text] == ["77", "77"]

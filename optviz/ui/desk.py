@@ -78,7 +78,9 @@ class Desk(Generic[E]):
         own finds the desk as they left it."""
         address = {name: st.query_params.get_all(name) for name in st.query_params}
         coming_back = arrived and not address and self.key("experiment") in st.session_state
-        if coming_back or address == st.session_state.get(self.key("address")):
+        if coming_back:  # also for a second run, if this one is broken off before it has written the address
+            st.session_state[self.key("address")] = address
+        if address == st.session_state.get(self.key("address")):
             return
         name = (address.pop(PRESET, None) or [None])[-1]
         st.session_state[self.key("preset")] = name if name in self.presets else None
