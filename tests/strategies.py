@@ -7,10 +7,12 @@ from hypothesis import strategies as st
 
 from optviz.descent import schedulable
 from optviz.experiment import COORDINATE, PINS_AT_MOST, RACERS_AT_MOST, SETTINGS, Experiment, Pick, Racer
+from optviz.networks import ACTIVATIONS, INITS, NORMALIZATIONS
 from optviz.optimizers import OPTIMIZERS
 from optviz.schedules import SCHEDULES
 from optviz.spec import Entry, Param, Value
 from optviz.surfaces import SURFACES
+from optviz.training import CURVES, QUANTITY, VIEW, Configuration, Net, Training
 
 
 def values(param: Param) -> st.SearchStrategy[Value]:
@@ -66,3 +68,38 @@ def experiments(draw: st.DrawFn, pins: bool = True) -> Experiment:
 
 
 assert PINS_AT_MOST >= 2
+
+
+# Trainings -----------------------------------------------------------------------------------------------------------
+
+nets = st.builds(
+    Net,
+    hidden=st.lists(st.integers(1, 256), max_size=2).map(tuple),
+    activation=st.sampled_from(sorted(ACTIVATIONS)),
+    init=st.sampled_from(sorted(INITS)),
+    init_scale=st.none() | st.floats(0.01, 10),
+    normalization=st.sampled_from(NORMALIZATIONS),
+    dropout=st.floats(0, 0.99),
+    dropout_form=st.sampled_from(("inverted", "classic")),
+    l2=st.floats(0, 1e3),
+    clip=st.floats(0, 1e3),
+    label_smoothing=st.floats(0, 1),
+)
+trainers = st.builds(
+    lambda key, lr, by: Racer(Pick(key, {"lr": lr}), {"lr": Pick(by)}),
+    st.sampled_from(("sgd", "adam", "rmsprop", "lion")),
+    st.floats(0, 10),
+    st.sampled_from(sorted(SCHEDULES)),
+)
+trainings = st.builds(
+    Training,
+    dataset=st.sampled_from([Pick("moons"), Pick("spirals", {"noise": 0.05}), Pick("iris")]),
+    configurations=st.lists(st.builds(Configuration, nets, trainers), min_size=1, max_size=3).map(tuple),
+    epochs=st.integers(1, 50),
+    batch_size=st.integers(2, 64),
+    seeds=st.integers(1, 4),
+    standardize=st.booleans(),
+    view=st.sampled_from(VIEW.options),
+    quantity=st.sampled_from(QUANTITY.options),
+    curves=st.lists(st.sampled_from(sorted(CURVES)), unique=True).map(tuple),
+)

@@ -24,6 +24,7 @@ LAYERS = [
     {"training"},
     {"link", "anatomy", "claims", "network_claims", "glossary"},
     {"training_link"},
+    {"either_link"},
     {"figures"},
     {"export"},
     {"ui"},

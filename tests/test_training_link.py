@@ -10,45 +10,11 @@ from hypothesis import strategies as st
 
 from optviz.datasets import DATASETS, Table
 from optviz.experiment import Pick, Racer
-from optviz.networks import ACTIVATIONS, INITS, NORMALIZATIONS
-from optviz.schedules import SCHEDULES
-from optviz.training import CURVES, QUANTITY, VIEW, Configuration, Net, Own, Training
+from optviz.training import Configuration, Net, Own, Training
 from optviz.training_link import from_query, read_hidden, to_query
+from strategies import trainings
 
 HOME = Training(Pick("moons"), (Configuration(Net(), Racer(Pick("adam"))),))
-OPTIMIZERS = ("sgd", "adam", "rmsprop", "lion")
-
-nets = st.builds(
-    Net,
-    hidden=st.lists(st.integers(1, 256), max_size=2).map(tuple),
-    activation=st.sampled_from(sorted(ACTIVATIONS)),
-    init=st.sampled_from(sorted(INITS)),
-    init_scale=st.none() | st.floats(0.01, 10),
-    normalization=st.sampled_from(NORMALIZATIONS),
-    dropout=st.floats(0, 0.99),
-    dropout_form=st.sampled_from(("inverted", "classic")),
-    l2=st.floats(0, 1e3),
-    clip=st.floats(0, 1e3),
-    label_smoothing=st.floats(0, 1),
-)
-racers = st.builds(
-    lambda key, lr, by: Racer(Pick(key, {"lr": lr}), {"lr": Pick(by)}),
-    st.sampled_from(OPTIMIZERS),
-    st.floats(0, 10),
-    st.sampled_from(sorted(SCHEDULES)),
-)
-trainings = st.builds(
-    Training,
-    dataset=st.sampled_from([Pick("moons"), Pick("spirals", {"noise": 0.05}), Pick("iris")]),
-    configurations=st.lists(st.builds(Configuration, nets, racers), min_size=1, max_size=3).map(tuple),
-    epochs=st.integers(1, 50),
-    batch_size=st.integers(2, 64),
-    seeds=st.integers(1, 4),
-    standardize=st.booleans(),
-    view=st.sampled_from(VIEW.options),
-    quantity=st.sampled_from(QUANTITY.options),
-    curves=st.lists(st.sampled_from(sorted(CURVES)), unique=True).map(tuple),
-)
 
 
 @settings(max_examples=60, deadline=None)
