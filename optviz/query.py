@@ -13,7 +13,7 @@ from typing import Any
 from optviz.spec import Param
 
 VERSION = "1"
-FIELD_AT_MOST = 4000  # characters that are read of one field
+FIELD_AT_MOST = 3500  # characters that are read of one field
 MESSAGES_AT_MOST = 5
 
 Query = Mapping[str, list[str]]
