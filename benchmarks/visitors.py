@@ -59,9 +59,9 @@ class Visitor:
         self.slider: dict[str, Any] = {}  # as the panel of controls shows it
         self.heard = 0  # the last move that the server knows
         self.panel = self.fragment = self.script = self.picture = ""
-        self.remembered: dict[
-            str, bool
-        ] = {}  # hashes of large messages, the latest last, and whether they are pictures
+        # Hashes of large messages, the latest last, and whether they are pictures. None is forgotten before the next
+        # question, because the answer may name it.
+        self.remembered: dict[str, bool] = {}
 
     async def arrive(self) -> None:
         """Open the page."""
@@ -93,6 +93,7 @@ class Visitor:
             asked.page_script_hash = self.script
         else:
             asked.page_name = self.page
+        self.remembered = dict(list(self.remembered.items())[-REMEMBERED:])
         asked.cached_message_hashes.extend(self.remembered)
         asked.context_info.url = f"{self.address}/{self.page}"
         asked.context_info.timezone = "UTC"
@@ -133,8 +134,8 @@ class Visitor:
             self.heard, self.panel = shown["heard"], element.id
             self.fragment, self.script = delta.fragment_id, message.metadata.active_script_hash
         if message.metadata.cacheable:
-            latest = {**self.remembered, message.hash: is_picture}
-            self.remembered = dict(list(latest.items())[-REMEMBERED:])
+            self.remembered.pop(message.hash, None)
+            self.remembered[message.hash] = is_picture
         state = stated(kind, element)
         if state is not None and (element.set_value or element.id not in self.widgets):
             self.widgets[element.id] = state

@@ -28,7 +28,7 @@ import jax
 import numpy as np
 
 from optviz.descent import Trajectory
-from optviz.experiment import Experiment, Racer, Run
+from optviz.experiment import Racer, Run
 from optviz.landscape import hessians
 
 
@@ -287,8 +287,8 @@ def anatomy_of(*keys: str) -> Callable[[Callable], Callable]:
     return enter
 
 
-def anatomy(experiment: Experiment, run: Run) -> Anatomy:
-    """Take every step of one racer's run in this experiment apart.
+def anatomy(run: Run) -> Anatomy:
+    """Take every step of one racer's run apart.
 
     A run that diverges has an anatomy with its infinities. A rule without an anatomy of its own shows what it recorded.
     """
@@ -314,7 +314,7 @@ def anatomy(experiment: Experiment, run: Run) -> Anatomy:
         else:
             asked = inspect.signature(write).parameters
             if "hessian" in asked:
-                supplied["hessian"] = hessians(experiment.problem, trajectory.theta[:-1])
+                supplied["hessian"] = hessians(run.problem, trajectory.theta[:-1])
             for name in before:
                 if name in asked:
                     supplied[name] = sheet.known(SYMBOLS.get(name, name) + "ₜ₋₁", before[name])

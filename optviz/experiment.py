@@ -11,9 +11,12 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
+from threading import Lock
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
+from cachetools import LRUCache, cached
 
 from optviz.curves import CURVES, is_curve
 from optviz.descent import Rule, Trajectory, descend, rule, sweep
@@ -27,6 +30,7 @@ from optviz.tuning import tuned_lr
 
 RACERS_AT_MOST = 8
 PINS_AT_MOST = 8
+RUNS_KEPT = 96_000_000  # bytes
 FAMILY_AT_MOST, POINTS_AT_MOST = 64, 200  # with four series in float32 a quarter of a megabyte
 
 STEPS = Param("steps", "T", 500, 10, 5000, log=True, domain="[1, 5000]", help="How many steps every racer takes.")
@@ -283,7 +287,13 @@ class Run(NamedTuple):
     racer: Racer
     trajectory: Trajectory
     outcome: Outcome
+    conditions: tuple  # of the experiment that it belongs to: a pin has its own
     ghost: bool = False
+
+    @property
+    def problem(self) -> Problem:
+        """What it descended on."""
+        return _problem(*self.conditions)
 
 
 def run(experiment: Experiment) -> list[Run]:
@@ -301,11 +311,12 @@ def run(experiment: Experiment) -> list[Run]:
 
 
 def _one(experiment: Experiment, racer: Racer, label: str, ghost: bool = False) -> Run:
-    trajectory = _descend(racer, *experiment.conditions)
-    return Run(label, racer, trajectory, _outcome(racer, experiment.tolerance, *experiment.conditions), ghost)
+    conditions = experiment.conditions
+    trajectory, found = _descend(racer, *conditions), _outcome(racer, experiment.tolerance, *conditions)
+    return Run(label, racer, trajectory, found, conditions, ghost)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=1024)
 def _outcome(racer: Racer, tolerance: float, *conditions: Any) -> Outcome:
     """Kept like the run itself."""
     surface: Pick = conditions[0]
@@ -314,9 +325,14 @@ def _outcome(racer: Racer, tolerance: float, *conditions: Any) -> Outcome:
     return outcome(_descend(racer, *conditions), minima, entry.window, tolerance)
 
 
-@lru_cache(maxsize=32)  # of at most 4 MB each: 5,000 steps with all slots
+def _size(run: Trajectory) -> int:
+    return sum(leaf.nbytes for leaf in jax.tree.leaves(run._replace(state=None)))
+
+
+@cached(LRUCache(RUNS_KEPT, getsizeof=_size), lock=Lock())
 def _descend(racer: Racer, *conditions: Any) -> Trajectory:
-    """Cached, so that moving one racer's slider leaves the others' runs as they are."""
+    """Kept, so that moving one racer's slider leaves the others' runs as they are, of a whole class of visitors too: a
+    run of 500 steps takes 60 kB, and the longest with all slots 4 MB."""
     return descend(_problem(*conditions), racer.rule, conditions[2])
 
 

@@ -17,6 +17,7 @@ from optviz.ui.looks import look_panel
 from optviz.ui.presets import RAVINE
 from optviz.ui.race import controls_panel, formulas, memory_panel, stage_panel, states, surface_choice, table
 from optviz.ui.share import toolbar
+from optviz.ui.turns import in_turn
 
 prepare_server(warm=RAVINE)
 desk = Desk("descent", default=RAVINE, presets={key: claim.experiment for key, claim in CLAIMS.items()})
@@ -46,17 +47,18 @@ def laboratory() -> None:
 @st.fragment
 def race(controls: DeltaGenerator) -> None:
     """What a slider changes: the panel of `controls`, and the picture."""
-    with controls:
-        controls_panel(desk)
-    desk.say()
-    claim = st.container() if desk.preset else None
-    runs = stage_panel(desk)
-    table(desk, runs)
-    memory_panel(desk, runs)
-    if claim:  # last, because it may have to run more than the race itself
-        with claim:
-            claim_panel(desk, CLAIMS, lambda claim: measured_on(claim, desk.experiment))
-    desk.publish()
+    with in_turn():
+        with controls:
+            controls_panel(desk)
+        desk.say()
+        claim = st.container() if desk.preset else None
+        runs = stage_panel(desk)
+        table(desk, runs)
+        memory_panel(desk, runs)
+        if claim:  # last, because it may have to run more than the race itself
+            with claim:
+                claim_panel(desk, CLAIMS, lambda claim: measured_on(claim, desk.experiment))
+        desk.publish()
 
 
 laboratory()

@@ -53,7 +53,7 @@ def taken(experiment: Experiment) -> tuple[Run, Anatomy]:
     only = run(experiment)[0]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        return only, anatomy(experiment, only)
+        return only, anatomy(only)
 
 
 def quiet(key: str, index: int, surface: str) -> Experiment:
@@ -367,7 +367,7 @@ def test_moving_a_slider_compiles_nothing(compilations):
         racers = [Racer(Pick("newton", values)), Racer(Pick("adagrad", {"accumulator": values["damping"]}))]
         experiment = Experiment(Pick("valley", {"kappa": values["lr"] * 10}), tuple(racers), steps=steps)
         for each in run(experiment):
-            anatomy(experiment, each)
+            anatomy(each)
 
     look(20, lr=0.5, damping=0.1)
     awake = compilations()

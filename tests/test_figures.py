@@ -413,7 +413,7 @@ def test_a_dissection_has_the_numbers_of_the_run():
     parts = [decoded(arrow["vector"]).reshape(-1, 2) for arrow in record["arrows"] if arrow["part"]]
     np.testing.assert_allclose(sum(parts), runs[1].trajectory.step, rtol=1e-4, atol=1e-7)
     assert len({arrow["id"] for arrow in record["arrows"]}) == len(record["arrows"])
-    taken = anatomy(RAVINE, runs[1])
+    taken = anatomy(runs[1])
     assert [line["formula"] for line in record["lines"]] == [line.formula for line in taken.lines]
     loss = decoded(record["along"]["loss"]).reshape(500, -1)
     alpha = record["along"]["alpha"]

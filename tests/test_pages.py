@@ -434,6 +434,21 @@ def test_a_surface_is_sent_once(descent):
     assert drawn(descent)["panels"][0]["figure"]["data"]
 
 
+def test_a_run_is_sent_once(descent):
+    """Only the racer whose slider moved travels again, and under another name."""
+    open_experiment(descent, RAVINE)
+    descent.session_state["descent-stage-sent"] = set()
+    descent.run()
+    before = drawn(descent)["racers"]
+    assert all(racer["series"]["x"] for racer in before)
+    use(descent, "0-sgd-lr", 0.001)
+    first, *others = drawn(descent)["racers"]
+    assert first["series"]["x"] != before[0]["series"]["x"]
+    assert first["run"] != before[0]["run"]
+    assert [racer["series"] for racer in others] == [None] * 3
+    assert [racer["run"] for racer in others] == [racer["run"] for racer in before[1:]]
+
+
 # Nothing compiles while sliders move ---------------------------------------------------------------------------------
 
 

@@ -31,7 +31,7 @@ HIDDEN = ("plain", "downhill", "moment")  # until asked for: unscaled, they may 
 def dissection(experiment: Experiment, runs: Sequence[Run], index: int) -> dict[str, Any]:
     """The record of racer `index`, and what both models promise of the steps of all."""
     run = runs[index]
-    taken = anatomy(experiment, run)
+    taken = anatomy(run)
     every = [slices(experiment.problem, one.trajectory) for one in runs]
     along = every[index]
     axes = sum(arrow.key == "axis" for arrow in taken.parts) > 1

@@ -6,11 +6,13 @@ draws above them step by step. It is JSON through and through, small enough to s
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Hashable, Sequence
 from functools import lru_cache
+from threading import Lock
 from typing import Any
 
 import numpy as np
+from cachetools import LRUCache, cached
 
 from optviz.anatomy import anatomy as anatomy_of_run
 from optviz.curves import CURVES, RATE, SLOT, curve
@@ -20,6 +22,8 @@ from optviz.figures import theme
 from optviz.landscape import over_window, stationary, streamlines
 from optviz.spec import number
 from optviz.surfaces import SURFACES
+
+SERIES_KEPT = 32_000_000  # bytes
 
 
 def race(
@@ -35,10 +39,10 @@ def race(
     """Everything the stage needs to show an experiment. `compact` leaves the curves out; `drag` is what `dragging`
     made, `anatomy` what `dissection` made."""
     lowest = _lowest(experiment)
-    names = [] if compact else experiment.curves
-    values = [{name: _values(name, run, experiment) for name in names} for run in runs]
-    live = [own for run, own in zip(runs, values, strict=True) if not run.ghost]
-    curves = [spec for name in names for spec in _curves(name, [own[name] for own in live], experiment)]
+    names = () if compact else experiment.curves
+    racers = [_racer(run, runs[:i], names) for i, run in enumerate(runs)]
+    live = {series for racer in racers if not racer["ghost"] for series in racer["series"]}
+    curves = [spec for name in names for spec in _curves(name, live, experiment)]
     planes = []
     if experiment.view != "3-D":
         planes.append(_plane(experiment, lowest))
@@ -47,7 +51,7 @@ def race(
     return {
         "steps": max([experiment.steps, *(run.trajectory.steps for run in runs if run.ghost)], default=0),
         "panels": [*planes, *curves],
-        "racers": [_racer(run, runs[:i], values[i]) for i, run in enumerate(runs)],
+        "racers": racers,
         "scales": {mode: theme.scale(mode) for mode in theme.SCALES},
         "revision": experiment.surface.key,
         "autoplay": autoplay,
@@ -105,41 +109,28 @@ def _loss_title(lowest: float | None) -> str:
     return f"Loss above the minimum, f {sign} {number(abs(lowest))}"
 
 
-def _curves(name: str, values: Sequence[np.ndarray | None], experiment: Experiment) -> list[dict[str, Any]]:
-    """The panels of a curve: one, or one for each coordinate; none if no racer has it."""
+def _curves(name: str, live: Container[str], experiment: Experiment) -> list[dict[str, Any]]:
+    """The panels of a curve: one, or one for each coordinate; none if no racer has it among its series."""
     if name == "loss":
         lowest = _lowest(experiment)
         return [_curve(name, _loss_title(lowest), CURVES[name].help, log=lowest is not None)]
-    shapes = {own.ndim for own in values if own is not None}
     if name.startswith(SLOT):
         title, help, log = name.removeprefix(SLOT), f"What each rule that has it remembers as {name}.", False
     else:
         title, help, log = CURVES[name].label, CURVES[name].help, CURVES[name].log
-    if shapes == {2}:
+    if name not in live and f"{name}.x" in live:
         return [_curve(f"{name}.{axis}", f"{title} along {axis}", help, log) for axis in "xy"]
-    return [_curve(name, title, help, log)] if shapes else []
+    return [_curve(name, title, help, log)] if name in live else []
 
 
 def _curve(name: str, title: str, alt: str, log: bool) -> dict[str, Any]:
     return {"name": name, "kind": "curve", "y": name, "log": log, "title": title, "alt": alt, "figure": {"layout": {}}}
 
 
-def _values(name: str, run: Run, experiment: Experiment) -> np.ndarray | None:
-    """A curve's values for a run: of the effective rate, which a rule's formula gives, and of everything else."""
-    return anatomy_of_run(experiment, run).rate if name == RATE else curve(name, run.trajectory)
-
-
-def _racer(run: Run, before: Sequence[Run], curves: Mapping[str, np.ndarray | None]) -> dict[str, Any]:
-    """One racer's line: how it looks, and its series as float32."""
+def _racer(run: Run, before: Sequence[Run], names: tuple[str, ...]) -> dict[str, Any]:
+    """One racer's line: how it looks, and its series, under a name by which a browser knows them again."""
     same = [other.racer.optimizer.key for other in before].count(run.racer.optimizer.key)
     look = theme.style(run.racer.optimizer.key, same)
-    path = run.trajectory
-    series = {"x": path.theta[:, 0], "y": path.theta[:, 1], "loss": path.loss - (run.outcome.lowest or 0.0)}
-    for name, values in curves.items():
-        if name != "loss" and values is not None:
-            series |= (
-                {name: values} if values.ndim == 1 else {f"{name}.{axis}": values[:, i] for i, axis in enumerate("xy")}
-            )
     return {
         "id": f"{run.racer.optimizer.key}-{same}",  # stays when a slider changes the label
         "label": run.label,
@@ -147,10 +138,29 @@ def _racer(run: Run, before: Sequence[Run], curves: Mapping[str, np.ndarray | No
         "dash": list(look.dash),
         "marker": theme.MARKERS[same % len(theme.MARKERS)],
         "ghost": run.ghost,
-        "series": {name: theme.floats(values) for name, values in series.items()},
+        "run": f"{hash(_kept_as(run, names)):x}",
+        "series": _series(run, names),
         "stop": run.outcome.at,
         "state": run.outcome.sentence,
     }
+
+
+def _kept_as(run: Run, names: tuple[str, ...]) -> Hashable:
+    return run.racer, run.conditions, names
+
+
+@cached(LRUCache(SERIES_KEPT, getsizeof=lambda series: sum(map(len, series.values()))), _kept_as, Lock())
+def _series(run: Run, names: tuple[str, ...]) -> dict[str, str]:
+    """The path and the curves of a run as float32, kept, for most racers stay as they are when a slider moves; a curve
+    of two columns as two series."""
+    path = run.trajectory
+    series = {"x": path.theta[:, 0], "y": path.theta[:, 1], "loss": path.loss - (run.outcome.lowest or 0.0)}
+    for name in names:
+        values = anatomy_of_run(run).rate if name == RATE else curve(name, path)
+        if name != "loss" and values is not None:
+            parts = {name: values} if values.ndim == 1 else {f"{name}.x": values[:, 0], f"{name}.y": values[:, 1]}
+            series |= parts
+    return {name: theme.floats(values) for name, values in series.items()}
 
 
 def _plane(experiment: Experiment, lowest: float | None) -> dict[str, Any]:

@@ -36,7 +36,7 @@ export default function (component) {
 )
 
 
-SENT_AT_MOST = 64  # figures that a browser keeps
+SENT_AT_MOST = 64  # figures and runs that a browser keeps
 PARTS_AT_MOST = 1000  # parts of pictures that it keeps
 
 
@@ -63,9 +63,12 @@ def stage(data: dict[str, Any], *, key: str, **on: Callable[[], None]) -> None:
     same name, as `main.js` describes it."""
     sent = st.session_state.setdefault(f"{key}-sent", set())
     panels = [_once(panel, sent) for panel in data["panels"]]
+    racers = [_series_once(racer, sent) for racer in data["racers"]]
     _STAGE(
         key=key,
-        data=json.dumps({**data, "panels": panels, "plotly": plotly_sources()}).encode(),  # else it is written twice
+        data=json.dumps(
+            {**data, "panels": panels, "racers": racers, "plotly": plotly_sources()}
+        ).encode(),  # else it is written twice
         on_missing_change=sent.clear,
         on_start_change=on.get("start", _nothing),
         on_drag_change=on.get("drag", _nothing),
@@ -94,6 +97,17 @@ def _once(panel: dict[str, Any], sent: set[str]) -> dict[str, Any]:
             _remember(part["id"], sent, PARTS_AT_MOST)
             parts.append(part)
     return {**panel, "ground": {**ground, "parts": parts}}
+
+
+def _series_once(racer: dict[str, Any], sent: set[str]) -> dict[str, Any]:
+    """A racer whose series go to a browser once: when a slider moves, most of them have not changed."""
+    name = racer.get("run")
+    if name is None:
+        return racer
+    if name in sent:
+        return {**racer, "series": None}
+    _remember(name, sent, SENT_AT_MOST)
+    return racer
 
 
 def _remember(name: str, sent: set[str], most: int) -> None:

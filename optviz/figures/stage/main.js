@@ -21,7 +21,8 @@
  *                ground: null | { kind: "picture", rows, columns, extent: [x0, x1, y0, y1], smooth, palette: { light, dark } }
  *                             | { kind: "lines", x } with parts: [{ id, at: frame, data, or none once it has been sent }],
  *                marks: [{ x, y, kind: "minimum" | "maximum" | "saddle" | "flat" | "start", label }] }],
- *     racers: [{ id, label, color, dash, marker, ghost, stop, state, series: { name: base64 of little-endian float32 } }],
+ *     racers: [{ id, label, color, dash, marker, ghost, stop, state, run: names its series, if they are sent only once,
+ *                series: { name: base64 of little-endian float32 }, or null once they have been sent }],
  *     scales: { light, dark },
  *     time: null | { values: base64 of float32, the steps taken at each frame, end, epoch: steps in one },
  *     live: null | ms after which the stage asks for more, by the trigger `tick`,
@@ -30,7 +31,7 @@
  *                    family: null | { every, series: { name: base64 of float32, member after member } } } }
  * and gets back triggers: `start` = { x, y }, the point of the surface that was clicked; `drag` = { name } asks for
  * the family of runs over that hyperparameter; `drop` = { name, value } is where the hand let it go; `missing` says that
- * a figure was named that never came.
+ * a figure or a run was named that never came.
  */
 
 const SPEEDS = [5, 15, 30, 60, 120, 250, 500, 1000];
@@ -48,9 +49,11 @@ const CLIP_PAD = 40; // px around the plot area within which paths are kept
 const NEAR = 0.6; // px: path points closer than this to the last kept one are not drawn
 
 const FIGURES_AT_MOST = 128;
+const RUNS_AT_MOST = 128;
 
 const stages = new WeakMap();
 const figures = new Map(); // by their names
+const runs = new Map(); // series by the names of their runs
 let library = null; // the promise of Plotly: one load per page
 
 export default function ({ data }) {
@@ -68,7 +71,7 @@ function show({ data, parentElement, setTriggerValue }) {
     stages.set(parentElement, stage);
   }
   stage.send = setTriggerValue;
-  if (data && completeFigures(data)) receive(stage, data);
+  if (data && completeFigures(data) && completeRuns(data)) receive(stage, data);
   else if (data) setTriggerValue("missing", true);
   // Streamlit also calls the cleanup of a call that a newer one overtook; only an element that left the page is gone.
   return () => setTimeout(() => parentElement.isConnected || destroy(stage));
@@ -86,6 +89,18 @@ function completeFigures(data) {
   if (!data.panels.every(completeGrounds)) return false;
   forgetGrounds();
   while (figures.size > FIGURES_AT_MOST) figures.delete(figures.keys().next().value);
+  return true;
+}
+
+/** The same for the series of a run, which are decoded on the way. */
+function completeRuns(data) {
+  for (const racer of data.racers) {
+    const { run, series } = racer;
+    racer.series = series ? decodeAll(series) : runs.get(run);
+    if (!racer.series) return false;
+    if (run !== undefined) runs.set(run, racer.series);
+  }
+  while (runs.size > RUNS_AT_MOST) runs.delete(runs.keys().next().value);
   return true;
 }
 
@@ -201,9 +216,8 @@ function decode(text) {
 }
 
 function readRacer(racer) {
-  const series = Object.fromEntries(Object.entries(racer.series).map(([name, text]) => [name, decode(text)]));
   const diverged = /^diverged/i.test(racer.state ?? "");
-  return { ...racer, series, diverged, dash: racer.dash ?? [], marker: racer.marker ?? "circle" };
+  return { ...racer, diverged, dash: racer.dash ?? [], marker: racer.marker ?? "circle" };
 }
 
 function visible(stage) {
