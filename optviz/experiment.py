@@ -329,7 +329,7 @@ def _size(run: Trajectory) -> int:
     return sum(leaf.nbytes for leaf in jax.tree.leaves(run._replace(state=None)))
 
 
-@cached(LRUCache(RUNS_KEPT, getsizeof=_size), lock=Lock())
+@cached(LRUCache(maxsize=RUNS_KEPT, getsizeof=_size), lock=Lock())
 def _descend(racer: Racer, *conditions: Any) -> Trajectory:
     """Kept, so that moving one racer's slider leaves the others' runs as they are, of a whole class of visitors too: a
     run of 500 steps takes 60 kB, and the longest with all slots 4 MB."""

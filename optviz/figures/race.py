@@ -149,7 +149,7 @@ def _kept_as(run: Run, names: tuple[str, ...]) -> Hashable:
     return run.racer, run.conditions, names
 
 
-@cached(LRUCache(SERIES_KEPT, getsizeof=lambda series: sum(map(len, series.values()))), _kept_as, Lock())
+@cached(LRUCache(maxsize=SERIES_KEPT, getsizeof=lambda series: sum(map(len, series.values()))), _kept_as, Lock())
 def _series(run: Run, names: tuple[str, ...]) -> dict[str, str]:
     """The path and the curves of a run as float32, kept, for most racers stay as they are when a slider moves; a curve
     of two columns as two series."""
