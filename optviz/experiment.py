@@ -163,7 +163,7 @@ class Racer:
         """This racer with some hyperparameters changed."""
         return replace(self, optimizer=self.optimizer.but(**values))
 
-    @property
+    @cached_property
     def rule(self) -> Rule:
         bound = {name: (SCHEDULES[pick.key], dict(pick.values)) for name, pick in self.schedules}
         return rule(self.entry, dict(self.optimizer.values), bound)
@@ -336,6 +336,7 @@ def _descend(racer: Racer, *conditions: Any) -> Trajectory:
     return descend(_problem(*conditions), racer.rule, conditions[2])
 
 
+@lru_cache(maxsize=64)  # all racers of a race have the same
 def _problem(surface: Pick, start: tuple[float, float], steps: int, noise: float, l2: float, seed: int) -> Problem:
     return from_surface(
         SURFACES[surface.key], start, surface_values=dict(surface.values), noise=noise, l2=l2, seed=seed
