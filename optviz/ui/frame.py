@@ -10,7 +10,6 @@ import gc
 import logging
 import os
 import shutil
-import sys
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -67,8 +66,6 @@ PAGES = (
 )
 
 
-HOLD = 0.02  # s for which a thread may keep the interpreter when others wait. See ui/turns.py: a move takes 10 ms
-
 # Streamlit leaves a third of a projector's picture to margins; a laboratory needs the room.
 MARGINS = """<style>
 .stMainBlockContainer { padding-left: clamp(1rem, 2.5vw, 3rem); padding-right: clamp(1rem, 2.5vw, 3rem); }
@@ -119,7 +116,6 @@ def prepare_server(warm: Experiment) -> threading.Timer:
     except OSError as error:  # a read-only home costs a second at each start, nothing else
         logging.getLogger(__name__).warning("Compiled programs are not kept: %s", error)
     _offer_plotly()
-    sys.setswitchinterval(HOLD)
     timer = threading.Timer(FIRST_PAGE, _warm_up, args=(warm,))  # not at once: the first visitor's page comes first
     timer.daemon, timer.name = True, "optviz warm-up"
     timer.start()
