@@ -30,8 +30,14 @@ FLAGS = [
 PATIENCE = 60_000  # ms: a bound against hanging, generous because compiling shares two cores with the browser
 
 
+class Address(str):
+    """Where a server answers, and the process that does."""
+
+    process: int
+
+
 @contextmanager
-def serving(*options: str) -> Iterator[str]:
+def serving(*options: str) -> Iterator[Address]:
     """A fresh server of the app; yields its address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -45,7 +51,8 @@ def serving(*options: str) -> Iterator[str]:
         *options,
     ]
     server = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    base = f"http://127.0.0.1:{port}" + next((f"/{o}" for o in options if not o.startswith("-")), "")
+    base = Address(f"http://127.0.0.1:{port}" + next((f"/{o}" for o in options if not o.startswith("-")), ""))
+    base.process = server.pid
     try:
         for _ in range(600):
             try:

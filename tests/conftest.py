@@ -8,7 +8,7 @@ import jax
 import pytest
 from hypothesis import settings
 
-from browsing import CHROMIUM, FLAGS, Visitor, serving
+from browsing import CHROMIUM, FLAGS, Address, Visitor, serving
 
 # The app keeps compiled programs in the visitor's cache folder; the tests keep theirs here.
 os.environ["XDG_CACHE_HOME"] = str(Path(__file__).parents[1] / ".pytest_cache" / "xdg")
@@ -65,7 +65,7 @@ def context(browser):
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[str]:
+def server() -> Iterator[Address]:
     with serving() as base:
         yield base
 

@@ -147,9 +147,10 @@ def test_two_jobs_take_turns():
     first.stop()
 
 
-def test_a_job_that_nobody_looks_at_pauses(monkeypatch):
-    monkeypatch.setattr(jobs, "UNSEEN", 0.05)
-    job = Job(replace(SMALL, epochs=20000))
+@pytest.mark.parametrize(("limit", "present"), [("UNSEEN", True), ("LEFT", False)])
+def test_a_job_that_nobody_looks_at_pauses(monkeypatch, limit, present):
+    monkeypatch.setattr(jobs, limit, 0.05)
+    job = Job(replace(SMALL, epochs=20000), lambda: present)
     job.start()
     time.sleep(1.0)
     end = time.monotonic() + 30

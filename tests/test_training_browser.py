@@ -1,7 +1,12 @@
 """The training laboratory in real Chromium: a run starts, goes on without a blank, pauses, and survives what its
 visitor does."""
 
+import os
 import re
+import time
+from pathlib import Path
+
+import pytest
 
 from browsing import Visitor
 
@@ -18,7 +23,8 @@ def step(guest: Visitor) -> int:
 
 
 def press(guest: Visitor, name: str) -> None:
-    guest.page.get_by_role("button", name=name, exact=False).first.click()
+    """Press a button of the page by its key: the player has a “start” too, and may be there before the page's own."""
+    guest.page.locator(f".st-key-training-{name.replace(' ', '-')} button").click()
 
 
 def until_step(guest: Visitor, beyond: int) -> int:
@@ -110,6 +116,28 @@ def test_two_visitors_train_at_once(visitor):
     press(second, "Start")
     for guest in (first, second):
         guest.page.get_by_text("· done").first.wait_for()
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads the server's time from /proc")
+def test_a_visitor_who_closes_the_page_frees_the_job(server, context):
+    guest = Visitor(context.new_page(), server).open(LINK.replace("20000", "100000"))
+    press(guest, "Start")
+    until_step(guest, 0)
+    assert share_of_a_core(server.process) > 0.4
+    guest.page.close()
+    assert any(share_of_a_core(server.process) < 0.1 for _ in range(15))
+
+
+def share_of_a_core(process: int, seconds: float = 2.0) -> float:
+    """How much of one processor core a process takes, measured for some seconds."""
+
+    def used() -> float:
+        fields = Path(f"/proc/{process}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    before, began = used(), time.monotonic()
+    time.sleep(seconds)
+    return (used() - before) / (time.monotonic() - began)
 
 
 def test_the_boundary_plays_over_training(visitor):

@@ -19,14 +19,18 @@ import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import streamlit as st
+from streamlit import runtime
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from optviz.training import Progress, Training, advance, begin
 
 SLICE = 0.06  # seconds of work at a time
 UNSEEN = 60.0  # seconds without a look after which a job pauses
+LEFT = 5.0  # and if the page was closed; a connection that is lost for a moment costs nothing
 WORKERS = max(1, (os.cpu_count() or 2) - 1)  # one core stays for those who move sliders
 
 _pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="optviz training")
@@ -51,8 +55,10 @@ class Job:
 
     _count = 0
 
-    def __init__(self, training: Training):
+    def __init__(self, training: Training, present: Callable[[], bool] = lambda: True):
+        """`present()` says whether the visitor still has the page open."""
         self._lock = threading.Lock()
+        self._present = present
         self._training = training
         self._gone = False
         self._anew()
@@ -161,7 +167,7 @@ class Job:
             if run != self._run or self._gone:
                 return
             training, before = self._training, self._progress
-            if time.monotonic() - self._seen > UNSEEN:
+            if time.monotonic() - self._seen > (UNSEEN if self._present() else LEFT):
                 self._running = False
                 self._problem = "Paused, as nobody was looking. Start goes on."
             steps = min(self._pace, self._goal - before.step) if before else 0
@@ -209,4 +215,12 @@ def busy() -> int:
 @st.cache_resource(scope="session", show_spinner=False, on_release=Job.stop)
 def job_of_visitor(page: str, _first: Training) -> Job:
     """The visitor's job on a page. It lives as long as the visitor's session."""
-    return Job(_first)
+    return Job(_first, _presence())
+
+
+def _presence() -> Callable[[], bool]:
+    """Whether the visitor whose script is running is connected, now and later."""
+    context = get_script_run_ctx()
+    if context is None or not runtime.exists():  # outside a server, as in a test of the page
+        return lambda: True
+    return partial(runtime.get_instance().is_active_session, context.session_id)
