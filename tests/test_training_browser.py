@@ -10,7 +10,7 @@ import pytest
 
 from browsing import Visitor
 
-LINK = "/training?data=moons&epochs=20000&run=sgd~lr~0.05~net.hidden~8"
+LINK = "/training?data=moons&epochs=100000&run=sgd~lr~0.05~net.hidden~8"
 QUICK = "/training?data=moons&epochs=20&run=sgd~lr~0.1~net.hidden~8"
 
 
@@ -120,7 +120,7 @@ def test_two_visitors_train_at_once(visitor):
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads the server's time from /proc")
 def test_a_visitor_who_closes_the_page_frees_the_job(server, context):
-    guest = Visitor(context.new_page(), server).open(LINK.replace("20000", "100000"))
+    guest = Visitor(context.new_page(), server).open(LINK)
     press(guest, "Start")
     until_step(guest, 0)
     assert share_of_a_core(server.process) > 0.4
