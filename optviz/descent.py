@@ -87,7 +87,8 @@ class Trajectory(NamedTuple):
     """The history of a run of T steps in n parameters, as NumPy arrays.
 
     Row i of `grad`, `step`, `lr`, the slots and `scheduled` made the move from theta[i] to theta[i + 1]. `grad` has
-    the step's noise and penalty in it; `loss` has neither. Slots are as the step left them.
+    the step's noise and penalty in it; `loss` has neither. Slots are as the step left them, and `memory` is what the
+    schedules remembered when they had given the step its values.
     """
 
     theta: np.ndarray  # (T + 1, n)
@@ -97,6 +98,7 @@ class Trajectory(NamedTuple):
     lr: np.ndarray  # (T,)
     slots: dict[str, Any]  # name -> pytree with leading axis T
     scheduled: dict[str, np.ndarray]  # name of each scheduled hyperparameter -> (T,)
+    memory: dict[str, dict[str, Any]]  # the same names -> {slot of the schedule: pytree with leading axis T}
     measures: dict[str, np.ndarray]
     state: State
 
@@ -260,6 +262,7 @@ def _piece(problem: Problem, rule: Rule, steps: int, horizon: int, state: State 
         lr=lr,
         slots=slots,
         scheduled=scheduled,
+        memory=memory,
         measures={},
         state=State(int(arguments[2]) + steps, theta[-1].copy(), *last),
     )
@@ -380,6 +383,8 @@ def _mover(problem: Problem, rule: Rule) -> tuple[Callable, Callable]:
     optimizer, static = rule.optimizer, rule.hyper.static
     schedules = {name: (entry, own.static) for name, (entry, own) in rule.schedules.items()}
     objective, treat_gradient, treat_step = problem.objective, problem.treat_gradient, problem.treat_step
+    watched = any({"value", "news"} & set(entry.needs) for entry, _ in schedules.values())
+    see = _watcher(problem) if watched else lambda theta, t, values: (None, None)
 
     def begin(values, theta0):
         slots = optimizer.start(theta0, optimizer.unpack(values["rule"]["hyper"], static))
@@ -397,10 +402,11 @@ def _mover(problem: Problem, rule: Rule) -> tuple[Callable, Callable]:
 
         value, raw = jax.value_and_grad(loss)(theta)
         grad = treat_gradient(raw, values["problem"])
+        seen, news = see(theta, t, values["problem"])
         memory, scheduled = dict(memory), {}
         for name, (entry, own_static) in schedules.items():
             own = entry.unpack(values["rule"]["schedules"][name], own_static)
-            known = {"peak": hyper0[name], "steps": values["horizon"], "value": value, "news": True}
+            known = {"peak": hyper0[name], "steps": values["horizon"], "value": seen, "news": news}
             scheduled[name], memory[name] = entry.at(t, memory[name], **known, **own)
         hyper = hyper0 | scheduled
         supplied = {"t": t + 1, "theta": theta, "value": value, "loss": loss, "gradient_at": gradient_at}
@@ -411,3 +417,16 @@ def _mover(problem: Problem, rule: Rule) -> tuple[Callable, Callable]:
         return carry, (theta + step, grad, step, hyper["lr"], slots, memory, scheduled), (value, raw)
 
     return begin, move
+
+
+def _watcher(problem: Problem) -> Callable:
+    """What schedules see before step t: the watched loss, and whether it is news. Without news it is NaN."""
+    loss, watch = problem.loss, problem.watch
+    if watch is None:
+        return lambda theta, t, values: (loss(theta, values), True)
+
+    def see(theta, t, values):
+        news = t % values["every"] == 0
+        return jax.lax.cond(news, watch, lambda theta, values: jnp.full((), jnp.nan, theta.dtype), theta, values), news
+
+    return see

@@ -31,6 +31,9 @@ class Problem:
     the arrays that may change without a compilation, and `key` names everything else: two problems of equal key compile
     to the same program. `treat_gradient(grad, values)` is what the rule gets for a gradient, and
     `treat_step(step, values)` what θ gets for the rule's step; on a surface, both leave it as it is.
+
+    `watch(theta, values)` is the loss that a watching schedule sees, before the steps 0, E, 2E, … for E =
+    values["every"]. Without it, as on a surface, such a schedule sees `loss` before every step.
     """
 
     key: Hashable
@@ -42,6 +45,7 @@ class Problem:
     seed: int = 0
     treat_gradient: Callable[[jax.Array, Any], jax.Array] = lambda grad, values: grad
     treat_step: Callable[[jax.Array, Any], jax.Array] = lambda step, values: step
+    watch: Callable[[jax.Array, Any], jax.Array] | None = None
 
 
 def from_surface(
@@ -100,6 +104,7 @@ def from_network(
     target: np.ndarray,
     theta0: np.ndarray,
     *,
+    validation: tuple[np.ndarray, np.ndarray] | None = None,
     batch_size: int = 0,
     dropout: Sequence[float] = (),
     inverted: bool = True,
@@ -122,6 +127,10 @@ def from_network(
 
     All of these are numbers that a compiled program is given; the network and the batch size are what it is compiled
     for. `loss` is the mean over all examples without penalties, by population statistics and with nothing dropped.
+
+    Schedules that watch see, once an epoch, the mean loss over the examples (x, target) of `validation`, or over the
+    training examples if there are none: without penalties and smoothing, with nothing dropped and, in batch
+    normalization, by the statistics of the training examples.
     """
     examples, hidden = len(x), len(network.widths) - 2
     size = batch_size if 0 < batch_size < examples else examples
@@ -133,6 +142,17 @@ def from_network(
         factors = measuring_factors(network, values["rates"], inverted, jnp)
         output, _ = forward(network, network.unravel(theta), values["x"], factors=factors, xp=jnp)
         return data_loss(network, output, values["target"], smoothing=smoothing, delta=delta, xp=jnp)
+
+    def watch(theta, values):
+        inverted, *_, delta = values["numbers"]
+        layers, factors = network.unravel(theta), measuring_factors(network, values["rates"], inverted, jnp)
+        statistics = None
+        if network.normalization == "batch":
+            _, passes = forward(network, layers, values["x"], factors=factors, xp=jnp)
+            statistics = [one.statistics for one in passes]
+        kept, answers = values["watched"]
+        output, _ = forward(network, layers, kept, factors=factors, statistics=statistics, xp=jnp)
+        return data_loss(network, output, answers, delta=delta, xp=jnp)
 
     def objective(theta, draw, values):
         inverted, l1, l2, smoothing, _, delta = values["numbers"]
@@ -166,11 +186,14 @@ def from_network(
             "stretch": network.each(1.0, bias_lr, 1.0, bias_lr),
             "x": x,
             "target": target,
+            "watched": (x, target) if validation is None else validation,
+            "every": np.float64(-(-examples // size)),
         },
         theta0=theta0,
         seed=seed,
         treat_gradient=treat_gradient,
         treat_step=lambda step, values: step * values["stretch"],
+        watch=watch,
     )
 
 

@@ -444,11 +444,13 @@ class Training:
     def problem(self, index: int) -> Problem:
         """What configuration number `index` descends on."""
         net, network, train = self.configurations[index].net, self.networks[index], self.parts.train
+        validation = self.parts.validation
         return from_network(
             network,
             train.x,
             targets(train),
             network.start(net.init, self.seed, net.init_scale),
+            validation=(validation.x, targets(validation)) if len(validation.y) else None,
             batch_size=self.size,
             dropout=net.rates,
             inverted=net.dropout_form == "inverted",
@@ -1006,8 +1008,8 @@ def train(
 
     Returns a Trajectory of NumPy float64 arrays that records less than that of a surface. `loss` (T,) is that of each
     step's batch, where the step started, and `lr` (T,) its learning rate; `theta` (q, n) are some snapshots, the first
-    and the last among them; `grad` and `step` are empty and slots are those at the end only. `measures` holds, for
-    p ≤ 200 measured moments, `step`, `epoch`, and loss and accuracy of train, validation and test, (p,) each,
+    and the last among them; `grad` and `step` are empty, slots and memory are those at the end only. `measures` holds,
+    for p ≤ 200 measured moments, `step`, `epoch`, and loss and accuracy of train, validation and test, (p,) each,
     `snapshot_step` (q,), and `norm` (T,), the length of each gradient. Raises ValueError, with what is allowed, on an
     unknown name or a value outside its domain; a run that diverges is returned with its infinities.
     """
@@ -1041,6 +1043,7 @@ def train(
         lr=history.lr,
         slots=one.slots,
         scheduled={},
+        memory=one.memory,
         measures={
             "step": history.moments,
             "epoch": history.moments / training.steps_an_epoch,

@@ -28,6 +28,7 @@ def made(points, loss=None, grad=None) -> Trajectory:
             lr=np.full(steps, 0.1),
             slots={},
             scheduled={},
+            memory={},
             measures={},
             state=State(steps, theta[-1], {}, {}),
         )

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -213,6 +214,114 @@ def test_the_loop_of_networks_is_the_loop_of_surfaces(whole):
     run = descend(SMALL.problem(1), ADAM.rule, 30, horizon=SMALL.steps)
     np.testing.assert_allclose(run.theta[30], advance(SMALL, begin(SMALL), 30).states[1].theta[0], atol=1e-12)
     assert run.loss[0] == pytest.approx(whole.histories[1].train_loss[0, 0], abs=1e-12)
+
+
+# Schedules that watch the validation loss -----------------------------------------------------------------------------
+
+PLATEAU = Pick("plateau", {"factor": 0.5, "patience": 0, "threshold": 0.05, "cooldown": 1, "least": 0.1, "warmup": 9})
+DRIVER = Pick("bold_driver", {"factor": 0.4, "growth": 1.3})
+WATCHED = Training(
+    Pick("moons", {"samples": 100}),
+    (
+        Configuration(
+            replace(NET, normalization="batch", dropout_form="classic", label_smoothing=0.2, l2=0.1),
+            replace(SGD, schedules={"lr": DRIVER}),
+        ),
+        Configuration(NET, replace(SGD.but(lr=0.8), schedules={"lr": PLATEAU, "momentum": DRIVER})),
+    ),
+    batch_size=13,
+    epochs=12,
+    seeds=2,
+)
+REGRESSION = replace(
+    WATCHED,
+    dataset=Pick("wave", {"samples": 60}),
+    configurations=(Configuration(Net((4,), "tanh", loss="huber", delta=0.3), WATCHED.configurations[0].racer),),
+    seeds=1,
+)
+
+
+@pytest.fixture(scope="module")
+def watched():
+    """The watched training in one piece."""
+    return advance(WATCHED, begin(WATCHED), WATCHED.steps)
+
+
+@pytest.mark.parametrize("training", [WATCHED, REGRESSION, replace(WATCHED, validation=0.0)])
+def test_a_schedule_watches_the_validation_loss_at_the_start_of_each_epoch(training):
+    """Bold driver's `last` is what it saw. Without a validation part it is the training loss."""
+    assert training.steps <= 100  # so that every step is a measured moment
+    progress, seen = begin(training), []
+    for _ in range(training.steps):
+        progress = advance(training, progress, 1)
+        seen.append(progress.states[0].memory["lr"]["last"])
+    history = progress.histories[0]
+    measured = history.validation_loss if len(training.parts.validation.y) else history.train_loss
+    epoch_starts = np.arange(training.steps) // training.steps_an_epoch * training.steps_an_epoch
+    np.testing.assert_allclose(np.transpose(seen), measured[:, epoch_starts], rtol=1e-11)
+    assert len(np.unique(seen)) == training.epochs * training.seeds
+
+
+def test_a_plateau_on_a_network_is_cut_by_the_recorded_validation_loss(watched):
+    """Plain Python, from what the history measured: two epochs pass in the warm-up, and it looks from the third on."""
+    rates, every = watched.histories[1].lr, WATCHED.steps_an_epoch
+    share, best, waited, cooling, cuts = 1.0, np.inf, 0, 0, 0
+    for t in range(9, WATCHED.steps):
+        if t % every == 0:
+            loss = watched.histories[1].validation_loss[0, t]
+            better = loss < best - 0.05 * abs(best) if best < np.inf else True
+            best, waited = (loss, 0) if better else (best, waited + 1)
+            if cooling:
+                cooling, waited = cooling - 1, 0
+            if waited > 0:
+                share, cooling, waited, cuts = max(0.5 * share, 0.1), 1, 0, cuts + 1
+        assert rates[t] == pytest.approx(0.8 * share, rel=1e-12), t
+    assert 2 <= cuts < WATCHED.epochs
+
+
+@pytest.mark.parametrize("pieces", [(1, 23, 5), (40, 1, 1, 30), (5, 5, 5, 5)])
+def test_a_watched_run_in_pieces_is_the_run_in_one(watched, pieces):
+    progress = begin(WATCHED)
+    for steps in [*pieces, WATCHED.steps]:
+        progress = advance(WATCHED, progress, min(steps, WATCHED.steps - progress.step))
+    same(progress, watched)
+    for one, other in zip(progress.states, watched.states, strict=True):
+        assert one.memory.keys() == other.memory.keys()
+        for name, slots in one.memory.items():
+            for slot, value in slots.items():
+                np.testing.assert_array_equal(value, other.memory[name][slot])
+
+
+def test_watching_costs_nothing_where_nobody_watches_and_a_look_an_epoch_elsewhere():
+    problem, traced, looks = WATCHED.problem(0), [], []
+    look = problem.watch
+    assert look
+
+    def watch(theta, values):
+        traced.append(theta)
+        jax.debug.callback(looks.append, theta[0])
+        return look(theta, values)
+
+    counted = replace(problem, key="counted", watch=watch)
+    for schedule, expected in ((Pick("cosine"), 0), (DRIVER, WATCHED.epochs)):
+        racer = replace(SGD, schedules={"lr": schedule})
+        state = begin_together(counted, racer.rule, problem.theta0[None])
+        descend_together(counted, racer.rule, WATCHED.steps, (0,), state, horizon=WATCHED.steps)
+        jax.effects_barrier()
+        assert len(looks) == expected
+        assert bool(traced) == bool(expected)
+
+
+def test_no_slider_of_a_watching_schedule_compiles(watched, compilations):
+    before = compilations()
+    for changes in ({"factor": 1}, {"patience": 3}, {"threshold": 0.0}, {"cooldown": 0}, {"least": 1.0}, {"warmup": 0}):
+        pick = Pick("plateau", dict(PLATEAU.values) | changes)
+        racer = replace(WATCHED.configurations[1].racer, schedules={"lr": pick, "momentum": DRIVER})
+        other = replace(
+            WATCHED, configurations=(WATCHED.configurations[0], replace(WATCHED.configurations[1], racer=racer))
+        )
+        advance(other, begin(other), 20)
+    assert compilations() == before
 
 
 def test_bias_steps_and_clipping_do_what_they_say():
