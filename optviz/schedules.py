@@ -2,13 +2,14 @@
 
 A schedule is a function of t = 0, 1, 2, …, the number of steps taken before. `peak` is the highest value it reaches,
 which for a learning rate is `lr` itself. By name it may also ask for `steps`, the length of the run, and for `value`,
-the loss that is watched: on a surface the loss where the run stands, on a network the validation loss. That is looked
-at once an epoch only; `news` says whether it was, and without news `value` means nothing. A schedule that must remember
-something declares slots, receives them by keyword, and returns (value, slots); `init` gives what they start at.
+the loss that is watched: on a surface the loss where the run stands, without noise and penalty, on a network the
+validation loss. That is looked at once an epoch only, before its first step; `news` says whether it was, and without
+news `value` is NaN. A schedule that must remember something declares slots, receives them by keyword, and returns
+(value, slots); `init` gives what they start at.
 
 Every schedule may warm up: for its first `warmup` steps it rises in a straight line to its peak and then starts, with
-the steps that are left. Beyond the end of the run a schedule stays where it arrived. None branches in Python on a
-number: each is traced once, and its sliders recompile nothing.
+the steps that are left. Beyond the end of the run a schedule that counts with its length stays where it arrived; the
+others go on as they did. None branches in Python on a number: each is traced once, and its sliders recompile nothing.
 """
 
 from __future__ import annotations
@@ -290,8 +291,9 @@ def sgdr(t, *, peak, cycle, stretch, shrink, final):
         return cycle * jnp.where(stretch == 1, i, (stretch**i - 1) / jnp.where(stretch == 1, 1, stretch - 1))
 
     grown = jnp.where(stretch == 1, 2, stretch)
-    i = jnp.floor(jnp.where(stretch == 1, t / cycle, jnp.log1p(t / cycle * (grown - 1)) / jnp.log(grown)))
-    i = i - (begins(i) > t) + (begins(i + 1) <= t)  # the logarithm may miss a restart by its rounding
+    passed = jnp.log(jnp.maximum(t, 1) / cycle) + jnp.log(grown - 1)  # a logarithm, because it may be huge
+    i = jnp.floor(jnp.where(stretch == 1, t / cycle, jnp.logaddexp(0.0, passed) / jnp.log(grown)))
+    i = i - (begins(i) > t) + (begins(i + 1) <= t)  # the logarithms may miss a restart by their rounding
     return (
         peak * shrink**i * (final + (1 - final) * 0.5 * (1 + jnp.cos(jnp.pi * (t - begins(i)) / (cycle * stretch**i))))
     )
@@ -300,7 +302,8 @@ def sgdr(t, *, peak, cycle, stretch, shrink, final):
 def _triangle(t, half):
     """0 at the base and 1 at the peak, and the number of the cycle, 0, 1, 2, …"""
     number = jnp.floor(t / (2 * half))
-    return 1 - jnp.abs(t / half - 2 * number - 1), number
+    into = t - 2 * (number * half)  # steps, exactly, so that every cycle is the same to the last digit
+    return 1 - jnp.abs(into / half - 1), number
 
 
 @schedule(
@@ -375,7 +378,8 @@ RISE = Param(
 def _phases(t, steps, rise, phases, marks, shape):
     """From mark to mark: the first is the value at the start, each next one is reached when a phase ends.
 
-    Phases end where PyTorch's do: at pT − 1, at 2pT − 2 if there are three, and at T − 1, the last step.
+    Phases end where PyTorch's do: at pT − 1, at 2pT − 2 if there are three, and at T − 1, the last step, which has the
+    last mark's value whatever p is.
     """
     middle = [jnp.minimum(2 * rise * steps - 2, steps - 1)] if phases == "three" else []
     ends = [rise * steps - 1, *middle, steps - 1]
@@ -384,10 +388,10 @@ def _phases(t, steps, rise, phases, marks, shape):
     for end, before, after in zip(ends, marks[:-1], marks[1:], strict=True):
         share = jnp.clip((t - begins) / jnp.where(end > begins, end - begins, 1), 0, 1)
         share = 0.5 * (1 - jnp.cos(jnp.pi * share)) if shape == "cosine" else share
-        pieces.append((end, before + (after - before) * share))
+        pieces.append((end, before * (1 - share) + after * share))  # which is exact at both ends
         begins = end
     for end, piece in reversed(pieces):
-        value = jnp.where(t <= end, piece, value)
+        value = jnp.where(t < end, piece, value)
     return value
 
 
@@ -455,7 +459,7 @@ def one_cycle_momentum(t, *, peak, steps, phases, shape, rise, low):
 )
 def range_test(t, *, peak, steps, low, spacing):
     """Rises through all rates that may be of use, up to the peak at the last step."""
-    share = jnp.minimum(t / jnp.maximum(steps - 1, 1), 1)
+    share = jnp.minimum(t, steps - 1) / jnp.maximum(steps - 1, 1)
     return peak * (low ** (1 - share) if spacing == "exponential" else low + (1 - low) * share)
 
 
@@ -587,5 +591,5 @@ def piecewise_linear(t, *, peak, steps, y0, x1, y1, x2, y2, x3, y3, x4, y4, y5):
     x, y = jnp.stack([x1, x2, x3, x4]), jnp.stack([y1, y2, y3, y4])
     order = jnp.argsort(x)
     x = jnp.concatenate([jnp.zeros(1), x[order], jnp.ones(1)])
-    y = jnp.concatenate([y0[None], y[order], y5[None]])
-    return peak * jnp.interp(jnp.minimum(t / steps, 1), x, y)
+    y = jnp.concatenate([jnp.stack([y0]), y[order], jnp.stack([y5])])
+    return peak * jnp.where(t < steps, jnp.interp(jnp.minimum(t / steps, 1), x, y), y5)

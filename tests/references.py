@@ -11,6 +11,7 @@ first tells how many digits of a path mean anything, whoever computes it (`moved
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -668,15 +669,20 @@ def moved(theta: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, kw_only=True)
 class ScheduleReference:
-    """A schedule by other hands: `closed(t, peak, steps, **own)` in plain Python, at any whole t ≥ 0.
+    """A schedule by other hands: `closed(t, peak, steps, **own)` in plain Python, at any whole t ≥ 0, or, for one that
+    watches the loss, `watched(losses, peak, **own)`, its values when it is told these losses step by step.
 
-    `torch(optimizer, steps, **own)` builds the scheduler of PyTorch, or gives None where it has no such convention, and
-    `torch_until(steps)` says up to which step they agree; `optax(peak, steps, **own)` gives optax's function.
+    `torch(optimizer, steps, **own)` builds the scheduler of PyTorch, or gives None where it has no such convention.
+    `torch_sets` is what it changes, `torch_warms` says whether its own warm-up can be put before it, and
+    `torch_until(steps)` up to which step they agree; `optax(peak, steps, **own)` gives optax's function, or None.
     """
 
-    closed: Callable[..., float]
+    closed: Callable[..., float] = lambda t, peak, steps: math.nan
+    watched: Callable[..., list[float]] | None = None
     settings: tuple[Values, ...]
     torch: Callable | None = None
+    torch_sets: str = "lr"
+    torch_warms: bool = True
     torch_until: Callable[[int], int] | None = None
     optax: Callable | None = None
 
@@ -696,6 +702,143 @@ def _optax() -> Any:
 def _drops(steps: int, first: float, second: float) -> list[int]:
     return [round(first * steps), round(second * steps)]
 
+
+def _restarts(t, peak, steps, cycle, stretch, shrink, final):
+    """SGDR, one cycle after another."""
+    begins, length, top = 0.0, cycle, peak
+    while t >= begins + length:
+        begins, length, top = begins + length, length * stretch, top * shrink
+    return top * final + (top - top * final) * (1 + np.cos(np.pi * (t - begins) / length)) / 2
+
+
+def _optax_restarts(peak, steps, cycle, stretch, shrink, final):
+    lengths = [cycle * stretch**i for i in range(200 // cycle + 1)]
+    if any(length % 1 for length in lengths):  # it counts whole steps
+        return None
+    tops = [peak * shrink**i for i in range(len(lengths))]
+    return _optax().sgdr_schedule(
+        [
+            {"init_value": top, "peak_value": top, "end_value": top * final, "warmup_steps": 0, "decay_steps": int(one)}
+            for one, top in zip(lengths, tops, strict=True)
+        ]
+    )
+
+
+def _triangle(t, half):
+    within = t % (2 * half)
+    return min(within, 2 * half - within) / half
+
+
+def _cyclic(mode: str, **more: float) -> Callable:
+    """PyTorch's CyclicLR between `low` and the optimizer's rate."""
+
+    def build(optimizer, steps, low, half_cycle, gamma=1.0):
+        peak = optimizer.param_groups[0]["lr"]
+        return _torch_schedulers().CyclicLR(
+            optimizer, low * peak, peak, half_cycle, mode=mode, gamma=gamma, cycle_momentum=False
+        )
+
+    return build
+
+
+def _one_cycle(t, steps, rise, shape, *knots: float) -> float:
+    """The first knot at the start, the others at the ends of the phases."""
+    ends = {3: [rise * steps - 1, steps - 1], 4: [rise * steps - 1, 2 * rise * steps - 2, steps - 1]}[len(knots)]
+    begins = 0.0
+    for end, before, after in zip(ends, knots, knots[1:], strict=False):
+        end = min(end, steps - 1)
+        if t < end:
+            share = (t - begins) / (end - begins)
+            return after + (before - after) * ((1 + np.cos(np.pi * share)) / 2 if shape == "cosine" else 1 - share)
+        begins = end
+    return knots[-1]
+
+
+def _one_cycle_knots(peak, phases, div, final_div):
+    start = peak / div
+    return (start, peak, *([start] if phases == "three" else []), start / final_div)
+
+
+def _torch_one_cycle(optimizer, steps, phases, shape, rise, **own):
+    if not 0 < rise * steps - 1 < (steps if phases == "two" else steps / 2) - 1:
+        return None  # its phases would have no length or end after the run
+    named = {"div": "div_factor", "final_div": "final_div_factor"}
+    peak = optimizer.param_groups[0]["lr"]
+    momenta = {"base_momentum": own["low"] * peak, "max_momentum": peak} if "low" in own else {"cycle_momentum": False}
+    return _torch_schedulers().OneCycleLR(
+        optimizer,
+        peak,
+        steps,
+        pct_start=rise,
+        three_phase=phases == "three",
+        anneal_strategy={"cosine": "cos", "linear": "linear"}[shape],
+        **momenta,
+        **{named[name]: value for name, value in own.items() if name in named},
+    )
+
+
+def _optax_one_cycle(peak, steps, phases, shape, rise, div, final_div):
+    summit = round(rise * steps - 1)
+    if phases == "three" or shape == "linear" or abs(rise * steps - 1 - summit) > 1e-9:
+        return None  # its linear form has a third phase of another shape, and it counts whole steps
+    return _optax().cosine_onecycle_schedule(steps - 1, peak, (summit + 0.5) / (steps - 1), div, final_div)
+
+
+def _range(t, peak, steps, low, spacing):
+    share = min(t, steps - 1) / max(steps - 1, 1)
+    return float(np.exp((1 - share) * np.log(low)) if spacing == "exponential" else 1 + (low - 1) * (1 - share)) * peak
+
+
+def _optax_range(peak, steps, low, spacing):
+    if steps == 1:
+        return None
+    if spacing == "linear":
+        return _optax().linear_schedule(low * peak, peak, steps - 1)
+    return _optax().exponential_decay(low * peak, steps - 1, 1 / low, end_value=peak)
+
+
+def plateau(losses, peak, factor, patience, threshold, cooldown, least):
+    """Cut when the loss has not been better for more than `patience` looks."""
+    rate, best, bad, rest, rates = peak, math.inf, 0, 0, []
+    for loss in losses:
+        if loss < best * (1 - threshold if best > 0 else 1 + threshold):
+            best, bad = loss, 0
+        else:
+            bad += 1
+        if rest > 0:
+            rest, bad = rest - 1, 0
+        if bad > patience:
+            rate, rest, bad = max(rate * factor, least * peak), cooldown, 0
+        rates.append(rate)
+    return rates
+
+
+def bold_driver(losses, peak, factor, growth):
+    """Up a little after a good step, down after a bad one."""
+    rate, last, rates = peak, math.inf, []
+    for loss in losses:
+        rate = min(rate * growth, peak) if loss < last else rate * factor
+        last = loss
+        rates.append(rate)
+    return rates
+
+
+def _through_points(t, peak, steps, y0, y5, **points):
+    inner = sorted((points[f"x{i}"], i, points[f"y{i}"]) for i in range(1, 5))
+    x, y = [0.0, *(one[0] for one in inner), 1.0], [y0, *(one[2] for one in inner), y5]
+    return peak * float(np.interp(min(t / steps, 1.0), x, y))
+
+
+def _by_lambda(key: str) -> Callable:
+    """PyTorch has no such schedule, but runs one that is told as a function."""
+
+    def build(optimizer, steps, **own):
+        return _torch_schedulers().LambdaLR(optimizer, lambda t: SCHEDULE_REFERENCES[key].closed(t, 1.0, steps, **own))
+
+    return build
+
+
+STEPS_COMPARED = 97  # the length of run that schedules are compared at: divisible by nothing
 
 SCHEDULE_REFERENCES: dict[str, ScheduleReference] = {
     "constant": ScheduleReference(
@@ -789,6 +932,140 @@ SCHEDULE_REFERENCES: dict[str, ScheduleReference] = {
         torch=lambda optimizer, steps: _torch_schedulers().ConstantLR(optimizer, factor=1.0),
         optax=lambda peak, steps: _optax().constant_schedule(peak),
     ),
+    "inverse_sqrt": ScheduleReference(
+        closed=lambda t, peak, steps, scale: peak * (scale / (scale + t)) ** 0.5,
+        settings=({}, {"scale": 1.0}, {"scale": 333.3}),
+        torch=_by_lambda("inverse_sqrt"),
+    ),
+    "trapezoid": ScheduleReference(
+        closed=lambda t, peak, steps, fall, final: (
+            peak + (peak * final - peak) * max(min(t, steps) - (1 - fall) * steps, 0) / (fall * steps) if fall else peak
+        ),
+        settings=({}, {"fall": 1.0, "final": 0.1}, {"fall": 0.0}, {"fall": 0.37, "final": 1.0}, {"fall": 0.011}),
+        torch=_by_lambda("trapezoid"),
+        optax=lambda peak, steps, fall, final: (
+            _optax().linear_schedule(peak, peak * final, fall * steps, (1 - fall) * steps)
+            if fall * steps >= 1 and (1 - fall) * steps >= 1
+            else None
+        ),
+    ),
+    "sgdr": ScheduleReference(
+        closed=_restarts,
+        settings=(
+            {},
+            {"cycle": 10, "stretch": 1.0},
+            {"cycle": 1, "stretch": 1.0, "final": 0.3},
+            {"cycle": 1, "stretch": 2.0, "shrink": 0.5},
+            {"cycle": 7, "stretch": 3.0, "final": 0.1},
+            {"cycle": 12, "stretch": 1.5, "shrink": 0.8, "final": 0.2},
+            {"cycle": 3, "stretch": 1.21, "shrink": 0.0},
+            {"cycle": 33, "stretch": 4.0, "final": 1.0},
+        ),
+        torch=lambda optimizer, steps, cycle, stretch, shrink, final: (
+            _torch_schedulers().CosineAnnealingWarmRestarts(
+                optimizer, cycle, int(stretch), final * optimizer.param_groups[0]["lr"]
+            )
+            if shrink == 1 and stretch % 1 == 0
+            else None
+        ),
+        optax=_optax_restarts,
+    ),
+    "triangular": ScheduleReference(
+        closed=lambda t, peak, steps, low, half_cycle: peak * low + (peak - peak * low) * _triangle(t, half_cycle),
+        settings=({}, {"half_cycle": 1}, {"low": 0.0, "half_cycle": 7}, {"low": 1.0, "half_cycle": 13}),
+        torch=_cyclic("triangular"),
+        torch_warms=False,
+    ),
+    "triangular2": ScheduleReference(
+        closed=lambda t, peak, steps, low, half_cycle: (
+            peak * low + (peak - peak * low) * _triangle(t, half_cycle) / 2 ** (t // (2 * half_cycle))
+        ),
+        settings=({}, {"half_cycle": 1}, {"low": 0.0, "half_cycle": 7}, {"low": 0.3, "half_cycle": 13}),
+        torch=_cyclic("triangular2"),
+        torch_warms=False,
+    ),
+    "exp_range": ScheduleReference(
+        closed=lambda t, peak, steps, low, half_cycle, gamma: (
+            peak * low + (peak - peak * low) * _triangle(t, half_cycle) * gamma**t
+        ),
+        settings=(
+            {},
+            {"half_cycle": 1, "gamma": 0.9},
+            {"low": 0.0, "half_cycle": 7, "gamma": 1.0},
+            {"low": 0.3, "half_cycle": 13, "gamma": 0.0},
+        ),
+        torch=_cyclic("exp_range"),
+        torch_warms=False,
+    ),
+    "one_cycle": ScheduleReference(
+        closed=lambda t, peak, steps, phases, shape, rise, div, final_div: _one_cycle(
+            t, steps, rise, shape, *_one_cycle_knots(peak, phases, div, final_div)
+        ),
+        settings=(
+            {},
+            {"shape": "linear", "div": 10.0, "final_div": 100.0},
+            {"phases": "three"},
+            {"phases": "three", "shape": "linear", "rise": 0.45, "final_div": 1e6},
+            {"rise": 30 / STEPS_COMPARED, "div": 1.0},
+            {"rise": 0.0},
+            {"rise": 1.0},
+            {"phases": "three", "rise": 0.0},
+            {"phases": "three", "rise": 0.8},
+            {"rise": 2 / STEPS_COMPARED, "final_div": 1.0},
+        ),
+        torch=_torch_one_cycle,
+        torch_warms=False,
+        torch_until=lambda steps: steps - 1,  # beyond its end it refuses
+        optax=_optax_one_cycle,
+    ),
+    "one_cycle_momentum": ScheduleReference(
+        closed=lambda t, peak, steps, phases, shape, rise, low: _one_cycle(
+            t, steps, rise, shape, peak, low * peak, peak, *([peak] if phases == "three" else [])
+        ),
+        settings=(
+            {},
+            {"shape": "linear", "low": 0.5},
+            {"phases": "three", "low": 0.0},
+            {"phases": "three", "shape": "linear", "rise": 0.45},
+            {"rise": 1.0, "low": 1.0},
+            {"rise": 0.0},
+        ),
+        torch=_torch_one_cycle,
+        torch_sets="momentum",
+        torch_warms=False,
+        torch_until=lambda steps: steps - 1,
+    ),
+    "range_test": ScheduleReference(
+        closed=_range,
+        settings=({}, {"low": 0.1}, {"spacing": "linear"}, {"spacing": "linear", "low": 0.5}, {"low": 1.0}),
+        torch=_by_lambda("range_test"),
+        optax=_optax_range,
+    ),
+    "plateau": ScheduleReference(
+        watched=plateau,
+        settings=(
+            {},
+            {"factor": 0.5, "patience": 0},
+            {"factor": 0.3, "patience": 2, "threshold": 0.1, "cooldown": 3, "least": 0.05},
+            {"factor": 0.0, "patience": 1, "threshold": 0.0, "least": 0.2},
+            {"factor": 1.0, "cooldown": 1, "least": 1.0},
+        ),
+    ),
+    "bold_driver": ScheduleReference(
+        watched=bold_driver,
+        settings=({}, {"factor": 0.9, "growth": 1.5}, {"factor": 0.0}, {"factor": 1.0, "growth": 1.0}),
+    ),
+    "piecewise_linear": ScheduleReference(
+        closed=_through_points,
+        settings=(
+            {},
+            {"x1": 0.9, "y1": 0.2, "x2": 0.3, "y2": 1.0, "x3": 0.1, "y3": 0.5, "x4": 0.5, "y4": 0.0, "y0": 1.0},
+            {"x1": 0.25, "y1": 0.5, "x2": 0.25, "y2": 1.0, "y5": 0.3},
+            {"x1": 0.0, "y1": 1.0, "x4": 1.0, "y4": 0.7, "y0": 0.0, "y5": 0.2},
+            {"x1": 1.0, "x2": 1.0, "x3": 1.0, "x4": 1.0, "y2": 0.9, "y3": 0.8},
+        ),
+        torch=_by_lambda("piecewise_linear"),
+    ),
 }
 
 
@@ -801,8 +1078,11 @@ class Warmup(NamedTuple):
 
 def closed_schedule(key: str, own: Values, warmup: Warmup, peak: float, steps: int, count: int) -> np.ndarray:
     """The first `count` values of a run of `steps` steps."""
-    closed = SCHEDULE_REFERENCES[key].closed
+    reference, closed = SCHEDULE_REFERENCES[key], SCHEDULE_REFERENCES[key].closed
     rest = max(steps - warmup.steps, 1)
+    if reference.watched:  # at a minimum whose loss is 0
+        after = reference.watched([0.0] * (count - warmup.steps), peak, **own)
+        closed = lambda t, peak, steps, **own: after[t]  # noqa: E731
 
     def at(t: int) -> float:
         if t < warmup.steps:
@@ -820,6 +1100,8 @@ def torch_schedule(key: str, own: Values, warmup: Warmup, peak: float, steps: in
     reference = SCHEDULE_REFERENCES[key]
     if reference.torch is None or (warmup.steps and not warmup.start):  # its LinearLR cannot start at 0
         return None
+    if warmup.steps and not reference.torch_warms:
+        return None
     rest = max(steps - warmup.steps, 1)
     with torch_float64():
         optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=peak)
@@ -829,11 +1111,13 @@ def torch_schedule(key: str, own: Values, warmup: Warmup, peak: float, steps: in
         if warmup.steps:
             line = _torch_schedulers().LinearLR(optimizer, warmup.start, 1.0, warmup.steps)
             schedulers = [_torch_schedulers().SequentialLR(optimizer, [line, *schedulers], [warmup.steps])]
-        values = []
-        for _ in range(count if reference.torch_until is None else warmup.steps + reference.torch_until(rest) + 1):
-            values.append(optimizer.param_groups[0]["lr"])
+        values: list[float] = []
+        until = count if reference.torch_until is None else warmup.steps + reference.torch_until(rest) + 1
+        for _ in range(until):
+            values.append(optimizer.param_groups[0][reference.torch_sets])
             optimizer.step()
-            schedulers[0].step()
+            if len(values) < until:
+                schedulers[0].step()
     return np.array(values)
 
 

@@ -8,6 +8,7 @@ that was made for a shorter one.
 from __future__ import annotations
 
 import inspect
+import itertools
 from functools import cache
 from typing import Any
 
@@ -30,7 +31,7 @@ from strategies import some_of
 
 BAR = 1e-12
 PEAK = 0.3
-STEPS = 97  # divisible by nothing
+STEPS = references.STEPS_COMPARED
 COUNT = 160  # beyond the end
 NO_WARMUP = Warmup(0, 0.0)
 WARMUPS = [NO_WARMUP, Warmup(1, 0.5), Warmup(13, 0.0), Warmup(13, 0.1), Warmup(96, 0.25), Warmup(97, 0.5)]
@@ -96,7 +97,8 @@ def test_values_are_torchs(key, index):
             ours = scheduled(key, STEPS, COUNT, warmup=warmup.steps, warmup_start=warmup.start, **values)
             assert np.abs(ours[: len(theirs)] - theirs).max() <= BAR, warmup
             compared += len(theirs)
-    assert compared >= STEPS or SCHEDULE_REFERENCES[key].settings[index]  # the defaults at least
+    reference = SCHEDULE_REFERENCES[key]  # the defaults at least; those that watch have tests of their own
+    assert compared >= STEPS or reference.settings[index] or reference.watched
 
 
 @every_setting
@@ -151,61 +153,124 @@ def test_card_is_complete(key):
     keywords = list(inspect.signature(entry.fn).parameters)[1:]
     assert set(keywords) == {*(set(entry.param) - {"warmup", "warmup_start"}), *entry.slots, *entry.needs}
     for param in entry.params:
-        assert param.symbol, param.name
         assert param.help.endswith("."), param.name
+        if param.kind == "choice":
+            assert len(param.options) > 1
+            continue
+        assert param.symbol, param.name
         assert param.low <= float(param.default) <= param.high, param.name
         assert param.check(param.low) == param.low
         assert param.check(param.high) == param.high
 
 
-@every_schedule
-def test_no_slider_compiles_anything(key, compilations):
-    scheduled(key, STEPS, COUNT)
+def forms(key: str) -> list[dict[str, Any]]:
+    """Every choice of what a schedule is compiled for."""
+    choices = {param.name: param.options for param in SCHEDULES[key].params if param.static}
+    return [dict(zip(choices, picked, strict=True)) for picked in itertools.product(*choices.values())]
+
+
+EVERY_FORM = [(key, form) for key in KEYS for form in forms(key)]
+every_form = pytest.mark.parametrize(
+    ("key", "form"), EVERY_FORM, ids=[" ".join([key, *form.values()]) for key, form in EVERY_FORM]
+)
+
+
+@every_form
+def test_no_slider_compiles_anything(key, form, compilations):
+    scheduled(key, STEPS, COUNT, **form)
     before = compilations()
     for param in SCHEDULES[key].params:
+        if param.static:
+            continue
         whole = [int(end) for end in (param.low, param.high) if float(end).is_integer()]
         for value in [float(param.low), np.float64(param.high), *whole, *map(np.int64, whole)]:
-            scheduled(key, STEPS, COUNT, **{param.name: value})
+            scheduled(key, STEPS, COUNT, **form, **{param.name: value})
     for steps, peak in [(1, 1), (500, np.float32(0.1)), (60, 2.0)]:
-        scheduled(key, steps, steps, peak=peak)
+        scheduled(key, steps, steps, peak=peak, **form)
     assert compilations() == before
 
 
 @cache
-def values_at(key: str):
-    """The schedule's values at many steps, compiled once, with everything else an argument."""
+def told(key: str, static: tuple = ()):
+    """The schedule's values at many steps, when it is told these losses one after another. Compiled once, with
+    everything else an argument."""
     entry = SCHEDULES[key]
 
-    def at(t, traced, peak, steps):
-        own = entry.unpack(traced, entry.hyper().static)
-        memory = jax.tree.map(jnp.asarray, entry.init())
-        return entry.at(t, memory, peak=peak, steps=steps, value=1.0, **own)[0]
+    def run(times, losses, news, traced, peak, steps):
+        own = entry.unpack(traced, static)
 
-    return jax.jit(jax.vmap(at, in_axes=(0, None, None, None)))
+        def step(memory, now):
+            t, loss, seen = now
+            value, memory = entry.at(t, memory, peak=peak, steps=steps, value=loss, news=seen, **own)
+            return memory, (value, memory)
+
+        memory = jax.tree.map(lambda start: jnp.asarray(start, float), entry.init())
+        return jax.lax.scan(step, memory, (times, losses, news))[1]
+
+    return jax.jit(run)
+
+
+def values_when_told(key: str, losses: Any, *, news: Any = True, peak: float = PEAK, steps: int = STEPS, **values: Any):
+    hyper, count = SCHEDULES[key].hyper(**values), len(losses)
+    rates, memory = told(key, hyper.static)(
+        np.arange(count, dtype=float),
+        np.asarray(losses, float),
+        np.broadcast_to(news, count),
+        hyper.traced,
+        np.float64(peak),
+        np.float64(steps),
+    )
+    return np.asarray(rates), {slot: np.asarray(value) for slot, value in memory.items()}
+
+
+LOSSES = st.floats(allow_nan=True, allow_infinity=True)  # a run may diverge
 
 
 @every_schedule
 @given(data=st.data(), peak=st.floats(1e-12, 1e6), steps=st.integers(1, 10**6), t=st.integers(0, 10**7))
 def test_no_schedule_goes_negative(key, data, peak, steps, t):
     """A one-cycle schedule that went below zero after its cycle made other people's runs climb. Nor may any schedule
-    exceed the rate that was asked for, or be anything but a number, whatever its parameters and however late."""
+    exceed the rate that was asked for, or be anything but a number, whatever its parameters, however late, and
+    whatever losses it sees."""
     chosen = data.draw(some_of(SCHEDULES[key].param))
     # XLA takes numbers below 2e-308 for 0, which no such parameter may be.
-    assume(all(value == 0 or abs(value) > np.finfo(float).tiny for value in chosen.values()))
+    numbers = [value for value in chosen.values() if not isinstance(value, str)]
+    assume(all(value == 0 or abs(value) > np.finfo(float).tiny for value in numbers))
     warmup = int(SCHEDULES[key].complete(chosen)["warmup"])
     times = [*range(12), t, steps - 1, steps, steps + 1, *(max(warmup + i, 0) for i in (-1, 0, 1)), 2 * steps]
+    losses, news = np.ones(len(times)), np.ones(len(times), bool)
+    if SCHEDULES[key].slots:
+        losses = np.array(data.draw(st.lists(LOSSES, min_size=len(times), max_size=len(times))))
+        news = np.array(data.draw(st.lists(st.booleans(), min_size=len(times), max_size=len(times))))
     hyper = SCHEDULES[key].hyper(**chosen)
-    values = np.asarray(values_at(key)(np.array(times, float), hyper.traced, np.float64(peak), np.float64(steps)))
+    run = told(key, hyper.static)
+    values = run(np.array(times, float), losses, news, hyper.traced, np.float64(peak), np.float64(steps))[0]
     assert np.isfinite(values).all()
-    assert (values >= 0).all()
-    assert (values <= peak * (1 + 4e-16)).all()  # a rounding of one last digit
+    assert (np.asarray(values) >= 0).all()
+    assert (np.asarray(values) <= peak * (1 + 4e-16)).all()  # a rounding of one last digit
+
+
+CYCLES = ("sgdr", "triangular", "triangular2", "exp_range")  # which go on
 
 
 @every_schedule
 def test_a_schedule_stays_where_it_arrived(key):
-    """Beyond the end nothing rises again."""
+    """Beyond the end nothing rises again, but cycles, and what counts with the length of the run stands still."""
     values = scheduled(key, STEPS, COUNT)
-    assert np.all(np.diff(values[STEPS:]) <= 0)
+    if key in CYCLES:
+        assert (np.diff(values[STEPS:]) > 0).any()
+    else:
+        assert np.all(np.diff(values[STEPS:]) <= 0)
+    if "steps" in SCHEDULES[key].needs:
+        assert np.all(values[STEPS:] == values[STEPS])
+
+
+# Where the highest value is not `lr` itself, at the defaults and at STEPS steps, and why.
+LOWER_PEAKS = {
+    "exp_range": "the cycle has already lost height when it comes to its first summit",
+    "one_cycle": "its summit lies between two steps",
+    "piecewise_linear": "its points lie between two steps",
+}
 
 
 @every_schedule
@@ -214,7 +279,10 @@ def test_from_python(key):
     values = optviz.schedule(key, steps=STEPS, lr=0.1)
     assert values.shape == (STEPS,)
     assert values.dtype == np.float64
-    assert values.max() == pytest.approx(0.1, rel=1e-15)
+    if key in LOWER_PEAKS:
+        assert 0.07 < values.max() < 0.1
+    else:
+        assert values.max() == pytest.approx(0.1, rel=1e-15)
     np.testing.assert_array_equal(values, scheduled(key, STEPS, STEPS, peak=0.1))
 
 
@@ -242,6 +310,121 @@ def test_from_python_with_parameters():
 def test_nonsense_is_refused(arguments, told):
     with pytest.raises(ValueError, match=told):
         optviz.schedule(**({"name": "cosine", "steps": 10, "lr": 0.1} | arguments))
+
+
+# What is promised of some ---------------------------------------------------------------------------------------------
+
+
+@given(half=st.integers(1, 1000), low=st.floats(0, 1), cycle=st.integers(0, 1000), peak=st.floats(1e-6, 1e3))
+def test_triangles_repeat_to_the_last_digit(half, low, cycle, peak):
+    """One cycle like the other, at its base and its summit exactly, and symmetric."""
+    steps = 2 * half
+    hyper = SCHEDULES["triangular"].hyper(half_cycle=half, low=low)
+    offsets = np.unique(np.linspace(0, steps, 9).round())
+    found = [
+        np.asarray(values_at_times("triangular", hyper, begin + offsets, peak=peak)) for begin in (0, cycle * steps)
+    ]
+    np.testing.assert_array_equal(found[1], found[0])
+    np.testing.assert_allclose(found[0], found[0][::-1], rtol=0, atol=1e-15 * peak)
+    assert values_at_times("triangular", hyper, [half], peak=peak)[0] == pytest.approx(peak, rel=4e-16)
+    assert found[0][0] == peak * low
+
+
+@given(cycle=st.integers(1, 1000), final=st.floats(0, 1), number=st.integers(0, 1000))
+def test_restarts_without_stretching_repeat_to_the_last_digit(cycle, final, number):
+    hyper = SCHEDULES["sgdr"].hyper(cycle=cycle, stretch=1.0, final=final)
+    offsets = np.unique(np.linspace(0, cycle - 1, 9).round())
+    first, later = (values_at_times("sgdr", hyper, begin + offsets) for begin in (0, number * cycle))
+    np.testing.assert_array_equal(first, later)
+    assert first[0] == PEAK
+
+
+@pytest.mark.parametrize("cycle", [1, 2, 7, 50, 333])
+@pytest.mark.parametrize("stretch", [1, 2, 3, 4])
+def test_restarts_come_at_the_exact_step(cycle, stretch):
+    """At the restart itself the rate is the peak, and a step before it is not; up to 10 restarts or 10⁷ steps."""
+    begins = np.cumsum([cycle * stretch**i for i in range(10)])
+    begins = begins[begins < 1e7]
+    hyper = SCHEDULES["sgdr"].hyper(cycle=cycle, stretch=stretch)
+    np.testing.assert_array_equal(values_at_times("sgdr", hyper, begins), PEAK)
+    if cycle > 1 or stretch > 1:
+        before = begins[cycle == 1 :] - 1  # of a cycle of one step it is the restart before
+        assert (values_at_times("sgdr", hyper, before) < PEAK).all()
+
+
+def values_at_times(key: str, hyper: Any, times: Any, *, peak: float = PEAK, steps: int = STEPS) -> np.ndarray:
+    """The values of a schedule without memory at any steps, padded so that one program serves."""
+    many = np.resize(np.asarray(times, float), 16)
+    nothing, news = np.ones(16), np.ones(16, bool)
+    run = told(key, hyper.static)
+    return np.asarray(run(many, nothing, news, hyper.traced, np.float64(peak), np.float64(steps))[0])[: len(times)]
+
+
+@pytest.mark.parametrize("form", forms("one_cycle"), ids=lambda form: " ".join(form.values()))
+@pytest.mark.parametrize("steps", [2, 10, 100, 1000])
+def test_one_cycle_ends_annihilated(form, steps):
+    """Exactly there, at the last step and for ever after; and exactly at the peak where a step falls on it."""
+    hyper = SCHEDULES["one_cycle"].hyper(div=20, final_div=1e5, rise=0.3, **form)
+    values = values_at_times("one_cycle", hyper, [0, 0.3 * steps - 1, steps - 1, steps, 10 * steps], steps=steps)
+    np.testing.assert_array_equal(values[2:], PEAK / 20 / 1e5)
+    if steps >= 10:
+        np.testing.assert_allclose(values[:2], [PEAK / 20, PEAK], rtol=1e-15)
+
+
+@pytest.mark.parametrize("form", forms("one_cycle_momentum"), ids=lambda form: " ".join(form.values()))
+def test_the_momentum_is_lowest_where_the_rate_is_highest(form):
+    rate = scheduled("one_cycle", STEPS, STEPS, rise=0.4, **form)
+    momentum = scheduled("one_cycle_momentum", STEPS, STEPS, rise=0.4, **form)
+    assert momentum.argmin() == rate.argmax()
+    assert momentum[0] == momentum[-1] == PEAK
+
+
+@pytest.mark.parametrize("form", forms("range_test"), ids=lambda form: "".join(form.values()))
+@pytest.mark.parametrize("steps", [2, 97, 1000])
+def test_a_range_test_goes_from_end_to_end(form, steps):
+    values = scheduled("range_test", steps, steps, low=1e-3, **form)
+    assert values[0] == pytest.approx(1e-3 * PEAK, rel=1e-13)
+    assert values[-1] == PEAK
+    even = np.diff(np.log(values) if form["spacing"] == "exponential" else values)
+    np.testing.assert_allclose(even, even[0], rtol=1e-9)
+
+
+def test_a_decaying_triangle_without_decay_is_a_triangle():
+    np.testing.assert_allclose(
+        scheduled("exp_range", STEPS, COUNT, gamma=1.0, half_cycle=9),
+        scheduled("triangular", STEPS, COUNT, half_cycle=9),
+        rtol=1e-15,
+    )
+
+
+@pytest.mark.parametrize(
+    ("key", "values"),
+    [
+        ("sgdr", {"cycle": 1, "stretch": 1e308}),
+        ("sgdr", {"cycle": 10**300, "stretch": 1e308}),
+        ("sgdr", {"cycle": 1, "stretch": 1 + 2.3e-16, "shrink": 0.0}),
+        ("triangular2", {"half_cycle": 10**308}),
+        ("exp_range", {"half_cycle": 10**308, "gamma": 0.0}),
+        ("one_cycle", {"rise": 0.0, "div": 1e308, "final_div": 1e308}),
+        ("one_cycle", {"rise": 1.0, "phases": "three", "shape": "linear"}),
+        ("range_test", {"low": 1e-300, "spacing": "linear"}),
+        ("inverse_sqrt", {"scale": 1e-300}),
+        ("trapezoid", {"fall": 1e-300}),
+        ("piecewise_linear", {"x1": 0.0, "x2": 0.0, "x3": 1.0, "x4": 1.0}),
+    ],
+)
+@pytest.mark.parametrize("steps", [1, 2, STEPS])
+def test_the_ends_of_the_domains_give_numbers(key, values, steps):
+    """Quotients of 0 and of infinity lie here."""
+    rates = scheduled(key, steps, COUNT, **values)
+    assert np.isfinite(rates).all()
+    assert ((rates >= 0) & (rates <= PEAK * (1 + 4e-16))).all()
+
+
+def test_a_point_at_the_end_gives_way_to_the_end():
+    rates = scheduled("piecewise_linear", 10, 12, x4=1.0, y4=1.0, y5=0.25)
+    assert rates[10] == rates[11] == 0.25 * PEAK
+    assert rates[9] > 0.5 * PEAK
 
 
 # Schedules in a run --------------------------------------------------------------------------------------------------
@@ -350,3 +533,118 @@ def test_a_remembering_schedule_compiles_once(compilations):
     for values in ({"cut": 1}, {"cut": np.float32(0.25)}, {"warmup": 7, "warmup_start": 1}):
         descend(VALLEY, remembering(**values), 60)
     assert compilations() == before
+
+
+# Schedules that watch the loss ---------------------------------------------------------------------------------------
+
+WATCHING = [key for key in KEYS if SCHEDULE_REFERENCES[key].watched]
+RNG = np.random.default_rng(4)
+RECORDED = {  # losses that a run might have shown; ReduceLROnPlateau's own threshold has no sense for negative ones
+    "noisy decay": np.exp(-np.arange(120) / 25) * (1 + 0.2 * RNG.standard_normal(120)) ** 2,
+    "stairs": np.repeat([5.0, 3.0, 2.999, 1.0, 1.5, 0.2], 20),
+    "zero": np.zeros(120),
+    "diverging": np.concatenate([[1.0, 0.5], np.geomspace(0.6, 1e300, 58), np.full(30, np.inf), np.full(30, np.nan)]),
+}
+every_record = pytest.mark.parametrize("losses", RECORDED.values(), ids=RECORDED)
+WATCHED = [(key, index) for key, index in SETTINGS if key in WATCHING]
+every_watched = pytest.mark.parametrize(("key", "index"), WATCHED, ids=[f"{key}-{index}" for key, index in WATCHED])
+
+
+def reference_when_told(key: str, losses: Any, peak: float, **values: Any) -> list[float]:
+    watched = SCHEDULE_REFERENCES[key].watched
+    assert watched
+    return watched(losses, peak, **values)
+
+
+def test_those_that_watch_are_compared():
+    assert set(WATCHING) == {key for key in KEYS if SCHEDULES[key].slots}
+
+
+@every_record
+@every_watched
+def test_what_was_watched_decides(key, index, losses):
+    values = own(key, index)
+    ours, _ = values_when_told(key, losses, **values)
+    theirs = reference_when_told(key, losses, PEAK, **values)
+    assert np.abs(ours - theirs).max() <= BAR
+
+
+def test_a_negative_loss_can_improve_on_a_plateau():
+    """PyTorch's threshold, best · (1 − ε), would ask a negative loss to rise."""
+    falling = -np.geomspace(1, 50, 40)
+    settings = {"patience": 0, "threshold": 0.05}
+    assert (values_when_told("plateau", falling, **settings)[0] == PEAK).all()
+    reference = references.plateau(falling, PEAK, factor=0.1, cooldown=0, least=0.0, **settings)
+    assert reference == [PEAK] * 40
+
+
+@every_record
+@pytest.mark.parametrize("index", range(len(SCHEDULE_REFERENCES["plateau"].settings)))
+def test_plateau_is_torchs(index, losses, torch):
+    values = own("plateau", index)
+    with references.torch_float64():
+        optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=PEAK)
+        scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(
+            optimizer,
+            factor=values["factor"] if values["factor"] < 1 else 0.5,
+            patience=values["patience"],
+            threshold=values["threshold"],
+            cooldown=values["cooldown"],
+            min_lr=values["least"] * PEAK,
+            eps=0,
+        )
+        theirs = []
+        for loss in losses:
+            scheduler.step(loss)
+            theirs.append(optimizer.param_groups[0]["lr"])
+    if values["factor"] == 1:  # which PyTorch refuses; a minimum as high as the peak does the same
+        assert set(theirs) == {PEAK}
+    ours, _ = values_when_told("plateau", losses, **values)
+    assert np.abs(ours - theirs).max() <= BAR
+
+
+@pytest.mark.parametrize("key", WATCHING)
+def test_without_news_nothing_is_learnt(key):
+    """Once in seven steps there is news, and in between NaN: the same as seven steps at each of these values."""
+    losses, settings = RECORDED["noisy decay"], {"patience": 1} if key == "plateau" else {}
+    spread = np.full((len(losses), 7), np.nan)
+    spread[:, 0] = losses
+    seldom, _ = values_when_told(key, spread.ravel(), news=np.arange(7 * len(losses)) % 7 == 0, **settings)
+    often, _ = values_when_told(key, losses, **settings)
+    np.testing.assert_array_equal(seldom, np.repeat(often, 7))
+    assert len(set(often)) > 2
+
+
+@pytest.mark.parametrize("key", WATCHING)
+def test_on_a_surface_the_true_loss_is_watched_at_every_step(key):
+    """The noise of a step would make it look like a setback, and the penalty is not what is to be made small. Before
+    they look, the warm-up passes."""
+    settings = {"plateau": {"factor": 0.5, "patience": 1, "threshold": 0.02, "cooldown": 2}, "bold_driver": {}}[key]
+    pick = Pick(key, {**settings, "warmup": 5})
+    run = optviz.trace("valley", "sgd", steps=80, lr=0.06, noise=2.0, l2=0.5, seed=3, schedules={"lr": pick})
+    complete = {name: value for name, value in SCHEDULES[key].complete(settings).items() if "warmup" not in name}
+    expected = reference_when_told(key, run.loss[5:-1], 0.06, **complete)
+    assert np.abs(run.lr[5:] - expected).max() <= BAR
+    assert len(set(run.lr)) > 10 if key == "bold_driver" else len(set(run.lr[5:])) > 2
+    assert run.memory.keys() == {"lr"}
+    assert set(run.memory["lr"]) == set(SCHEDULES[key].slots)
+    np.testing.assert_array_equal(run.memory["lr"]["share"] * 0.06, [0.06] * 5 + run.lr[5:].tolist())
+    if key == "bold_driver":
+        np.testing.assert_allclose(run.memory["lr"]["last"][5:], run.loss[5:-1], rtol=1e-14)
+    else:
+        best = run.memory["lr"]["best"][5:]
+        assert (np.diff(best) <= 0).all()
+        assert len(set(best)) > 5
+        assert np.isclose(best[:, None], run.loss[5:-1], rtol=1e-14, atol=0).any(axis=1).all()
+    for slot, value in run.memory["lr"].items():
+        assert value.shape == (80,)
+        assert value[-1] == run.state.memory["lr"][slot]
+
+
+def test_what_was_remembered_is_recorded_across_pieces():
+    """A run of more steps than a program can record is several pieces."""
+    bound = rule(OPTIMIZERS["sgd"], {"lr": 0.01}, {"lr": (SCHEDULES["bold_driver"], {})})
+    run = descend(VALLEY, bound, 5200)
+    assert run.memory["lr"]["last"].shape == (5200,)
+    np.testing.assert_allclose(run.memory["lr"]["last"], run.loss[:-1], rtol=1e-14, atol=1e-300)
+    assert optviz.trace("valley", "sgd", steps=3).memory == {}
