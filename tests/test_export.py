@@ -156,13 +156,57 @@ SCHEDULED = [
     Racer(Pick("adam", {"lr": 0.05}), {"beta1": Pick("linear", {"final": 0.3}), "lr": Pick("inverse_time")}),
     Racer(Pick("optax_yogi", {"lr": 0.05}), {"beta2": Pick("linear", {"final": 0.9})}),
     Racer(Pick("optax_prodigy", {"lr": 1.0}), {"lr": Pick("power"), "first_distance": Pick("linear", {"final": 0.5})}),
+    Racer(
+        Pick("sgd", {"lr": 0.01, "momentum": 0.9}), {"lr": Pick("one_cycle"), "momentum": Pick("one_cycle_momentum")}
+    ),
 ]
 
 
 @every_flavour
 def test_any_hyperparameter_may_follow_a_schedule(flavour):
     assert all(set(dict(racer.schedules)) <= set(schedulable(racer.entry)) for racer in SCHEDULED)
-    same(Experiment(Pick("booth"), tuple(SCHEDULED), steps=STEPS), flavour)
+    for racers in batches(SCHEDULED):
+        same(Experiment(Pick("booth"), racers, steps=STEPS), flavour)
+
+
+CUT = Pick("plateau", {"factor": 0.5, "patience": 1, "cooldown": 2, "threshold": 0.05, "least": 0.01, "warmup": 5})
+DRIVEN = Pick("bold_driver", {"factor": 0.7})
+REMEMBERING = [  # by a library, by hand, through optax, several at once, beside one that does not remember
+    Racer(Pick("adam", {"lr": 0.5}), {"lr": CUT}),
+    Racer(Pick("sgd", {"lr": 0.05, "momentum": 0.9}), {"lr": DRIVEN}),
+    Racer(Pick("sgd", {"lr": 0.05, "momentum": 0.9}), {"lr": Pick("cosine"), "momentum": CUT}),
+    Racer(Pick("diffgrad", {"lr": 0.5}), {"lr": DRIVEN, "beta1": CUT}),
+    Racer(Pick("optax_yogi", {"lr": 0.5}), {"lr": CUT}),
+    Racer(Pick("optax_prodigy", {"lr": 1.0}), {"lr": DRIVEN, "first_distance": Pick("linear", {"final": 0.5})}),
+]
+
+
+@every_flavour
+def test_schedules_that_remember_rerun(flavour, monkeypatch):
+    """With noise and penalty, which they do not see; and each of them does act."""
+    experiment = Experiment(Pick("booth"), tuple(REMEMBERING), steps=STEPS, noise=0.5, l2=0.3)
+    for racer, one in zip(REMEMBERING, run(experiment), strict=True):
+        for name, pick in racer.schedules:
+            assert len(set(one.trajectory.scheduled[name][5:])) > 2, (one.label, pick.key)
+    same(experiment, flavour)
+    monkeypatch.delitem(PLAIN, "optax_yogi")  # then it is optax's own update that is called
+    same(replace(experiment, racers=(REMEMBERING[4],)), flavour)
+
+
+# Of every schedule that is compiled for a choice, the other choices.
+FORMS = [
+    Pick("one_cycle", {"phases": "three", "shape": "linear", "rise": 0.45}),
+    Pick("one_cycle_momentum", {"phases": "three", "shape": "linear"}),
+    Pick("range_test", {"spacing": "linear", "low": 0.1}),
+    Pick("sgdr", {"cycle": 7, "stretch": 1.5, "shrink": 0.8, "final": 0.1}),
+    Pick("exp_range", {"half_cycle": 9, "gamma": 0.97}),
+]
+
+
+@every_flavour
+def test_every_form_of_a_schedule_reruns(flavour):
+    racers = tuple(Racer(Pick("adam", {"lr": 0.05}), {"lr": pick}) for pick in FORMS)
+    same(Experiment(Pick("booth"), racers, steps=STEPS), flavour)
 
 
 DUO = (Racer(Pick("adam", {"lr": 0.05})), Racer(Pick("newton", {"damping": 3.0})))

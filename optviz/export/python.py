@@ -264,6 +264,7 @@ class _Quoted:
 TAKEN = {"f", "loss", "objective", "draws", "descend", "descend_by_hand", "paths", "path", "label", "np", "jax", "jnp"}
 TAKEN |= {"optax", "torch", "tensors", "warm_up", "anew", "own", "gradient", "START", "STEPS", "L2", "NOISE", "SEED"}
 TAKEN |= {"absolute", "through_optax", "SimpleNamespace", *STAND_INS}
+TAKEN |= {"follow", "remembering", "anew_remembering", "warm_up_remembering"}
 
 
 class _Script:
@@ -383,16 +384,17 @@ class _Script:
 
     def _racer(self, label: str, racer: Racer) -> str:
         picks, values, entry = dict(racer.schedules), racer.values, racer.entry
-        texts = {name: self._value(picks.get(name), value) for name, value in values.items()}
+        texts = {name: self._value(name, picks.get(name), value) for name, value in values.items()}
+        remembered = self._remembered(picks, values)
         library = LIBRARIES[self.flavour].get(entry.key)
         if library and library.fits(values, frozenset(picks)):
-            return self._by_library(label, library, values, texts, picks)
+            return self._by_library(label, library, values, texts, remembered, bool(picks))
         make = inspect.getclosurevars(entry.fn).nonlocals.get("transformation")  # of what is optax's own
         if make and (entry.key not in PLAIN or (self.flavour == "optax" and set(picks) <= {"lr"})):
             if self.flavour == "optax":
                 optimizer = _call(self.quoted.quote(make, "jnp", "rule"), _pairs(texts))
-                return self._by_optax(label, optimizer, bool(picks))
-            return self._through_optax(label, self.quoted.quote(make, "jnp", "rule"), texts, values)
+                return self._by_optax(label, optimizer, remembered, bool(picks))
+            return self._through_optax(label, self.quoted.quote(make, "jnp", "rule"), texts, values, remembered)
         fn = PLAIN[entry.key].fn if make else entry.fn
         hyper = {name: value if entry.param[name].static else jnp.asarray(value) for name, value in values.items()}
         theta = jnp.array(self.experiment.start)
@@ -404,29 +406,47 @@ class _Script:
         static = {name for name in texts if entry.param[name].static}
         arguments = ["now.grad", "**slots", *passed, *self._arguments(given | texts, static)]
         comment = "" if self.flavour == "jax" else self._why(racer, library)
-        return self._by_hand(label, comment, f"lambda now,{TIE}slots: {rule}", arguments, slots)
+        rule = _call(f"lambda now,{TIE}slots: {rule}", arguments)
+        first = ", ".join(f'"{name}": {self._array(value)}' for name, value in slots.items())
+        return self._by_hand(label, comment, rule, f"{{{first}}}", remembered)
 
-    def _value(self, pick: Pick | None, peak: Value) -> str:
-        """A hyperparameter as the script writes it: a number, or a call of its schedule."""
+    def _value(self, name: str, pick: Pick | None, peak: Value) -> str:
+        """A hyperparameter as the script writes it: a number, a call of its schedule, or, where the schedule remembers,
+        what `follow` has found."""
         if pick is None:
             return _literal(peak)
+        return f"now.{name}" if SCHEDULES[pick.key].slots else self._schedule(pick, peak)
+
+    def _remembered(self, picks: Mapping[str, Pick], values: Mapping[str, Value]) -> list[str]:
+        """The arguments of `remembering`: what schedules that remember start with, and each as a function of now and
+        memory. [] if none remembers."""
+        slots = {name: SCHEDULES[pick.key].init() for name, pick in picks.items() if SCHEDULES[pick.key].slots}
+        if not slots:
+            return []
+        self.helpers.setdefault("follow", FOLLOW)
+        memories = [f'"{name}": {{{", ".join(_starts(starts))}}}' for name, starts in slots.items()]
+        calls = [f"{name}=lambda now,{TIE}memory: {self._schedule(picks[name], values[name])}" for name in slots]
+        return [f"{{{', '.join(memories)}}}", *calls]
+
+    def _schedule(self, pick: Pick, peak: Value) -> str:
         entry = SCHEDULES[pick.key]
-        if entry.slots:
-            raise ValueError(f"the schedule {entry.title} remembers its past, and a script cannot follow it yet")
         own = entry.complete(dict(pick.values))
         warmup, warmup_start = int(own.pop("warmup")), own.pop("warmup_start")
         supplied = {
             "peak": repr(peak),
             "steps": "STEPS" if not warmup else f"max(STEPS - {warmup}, 1)",
-            "value": "float(now.value)" if self.flavour == "torch" else "now.value",
+            "value": "loss(now.theta).item()" if self.flavour == "torch" else "loss(now.theta)",
+            "news": "True",
         }
-        known = {name: supplied[name] for name in entry.needs} | {name: repr(value) for name, value in own.items()}
+        known = {name: supplied[name] for name in entry.needs} | {name: _literal(value) for name, value in own.items()}
         name = self.quoted.quote(entry.fn, self.numbers, "schedule")
         if not warmup:
-            return f"{name}({', '.join(['now.t', *_pairs(known)])})"
-        self.quoted.functions["warm_up"] = "schedule", WARM_UP.replace("jnp.", f"{self.numbers}.")
+            return _call(name, ["now.t", *["**memory"] * bool(entry.slots), *_pairs(known)])
+        helper, text = ("warm_up_remembering", WARM_UP_REMEMBERING) if entry.slots else ("warm_up", WARM_UP)
+        self.quoted.functions[helper] = "schedule", text.replace("jnp.", f"{self.numbers}.")
         known = {"peak": repr(peak)} | known
-        return f"warm_up({name}, now.t, {warmup}, {warmup_start!r}, {', '.join(_pairs(known))})"
+        line = [name, "now.t", str(warmup), repr(warmup_start), *["memory"] * bool(entry.slots)]
+        return _call(helper, [*line, *_pairs(known)])
 
     def _arguments(self, texts: Mapping[str, str], static: set[str]) -> list[str]:
         """Numbers as keyword arguments. In PyTorch they go in as tensors, but for those that code branches on."""
@@ -437,14 +457,16 @@ class _Script:
         self.quoted.functions.setdefault("tensors", ("surface", TENSORS))
         return [f"**tensors({', '.join(_pairs(numbers))})", *fixed]
 
-    def _by_library(self, label: str, library: Library, values: Mapping, texts: Mapping, picks: Mapping) -> str:
+    def _by_library(
+        self, label: str, library: Library, values: Mapping, texts: Mapping, remembered: list[str], scheduled: bool
+    ) -> str:
         numbers = {name: _literal(value) for name, value in values.items()}
         written = {argument: template.format(**texts) for argument, template in library.arguments.items()}
         peaks = {argument: template.format(**numbers) for argument, template in library.arguments.items()}
         idle = {name for name in OFF if peaks.get(name) == OFF[name] == written[name]}  # the libraries' own defaults
         written = {argument: text for argument, text in written.items() if argument not in idle}
         if self.flavour == "optax":
-            return self._by_optax(label, _call(library.name, _pairs(written)), bool(picks))
+            return self._by_optax(label, _call(library.name, _pairs(written)), remembered, scheduled)
         peaks = {argument: peaks[argument] for argument in written}
         moving = {argument: text for argument, text in written.items() if text != peaks[argument]}
         made = _call(f"lambda theta: {library.name}", ["[theta]", *_pairs(peaks)])
@@ -453,18 +475,22 @@ class _Script:
             return _entry(label, f"descend({made})")
         self.loops["descend"] = TORCH_LOOP_WITH_SCHEDULE
         entries = ", ".join(f'"{argument}": {text}' for argument, text in moving.items())
-        return _entry(label, f"descend({made}, lambda now: {{{entries}}})")
+        schedule = f"lambda now: {{{entries}}}"
+        if remembered:
+            self.helpers["remembering"] = REMEMBERING["torch"]
+            schedule = _call("remembering", [schedule, *remembered])
+        return _entry(label, f"descend({made}, {schedule})")
 
-    def _by_optax(self, label: str, optimizer: str, scheduled: bool) -> str:
+    def _by_optax(self, label: str, optimizer: str, remembered: list[str], scheduled: bool) -> str:
         self.loops["descend"] = OPTAX_LOOP
         if not scheduled:
             return _entry(label, f"descend({optimizer})")
-        self.helpers["anew"] = ANEW
-        return _entry(label, f"descend(anew(lambda now: {optimizer}))")
+        helper, text = ("anew_remembering", ANEW_REMEMBERING) if remembered else ("anew", ANEW)
+        self.helpers[helper] = text
+        return _entry(label, f"descend({_call(helper, [f'lambda now: {optimizer}', *remembered])})")
 
-    def _by_hand(self, label: str, comment: str, head: str, arguments: list[str], slots: Mapping[str, Any]) -> str:
-        first = ", ".join(f'"{name}": {self._array(value)}' for name, value in slots.items())
-        both = f"{_call(head, arguments)}, {{{first}}}"
+    def _by_hand(self, label: str, comment: str, rule: str, slots: str, remembered: list[str]) -> str:
+        both = self._with_memory(rule, slots, remembered)
         if self.flavour == "optax":
             self.loops["descend"] = OPTAX_LOOP
             self.helpers["own"] = OWN
@@ -473,7 +499,23 @@ class _Script:
         self.loops[loop] = text
         return _entry(label, f"{loop}({both})", comment)
 
-    def _through_optax(self, label: str, make: str, texts: Mapping[str, str], values: Mapping[str, Value]) -> str:
+    def _with_memory(self, rule: str, slots: str, remembered: list[str]) -> str:
+        """What a loop is called with: a rule and its first slots, and what its schedules remember."""
+        if not remembered:
+            return f"{rule}, {slots}"
+        self.helpers["remembering"] = REMEMBERING[self.flavour]
+        if self.flavour == "torch":
+            return f"{_call('remembering', [rule, *remembered])}, {slots}"
+        return "*" + _call("remembering", [rule, slots, *remembered])
+
+    def _through_optax(
+        self,
+        label: str,
+        make: str,
+        texts: Mapping[str, str],
+        values: Mapping[str, Value],
+        remembered: list[str],
+    ) -> str:
         """What has no plain form here is left to optax, in a script that then needs it."""
         self.quoted.imports |= {"optax", "jax"}
         self.helpers["through_optax"] = THROUGH_OPTAX[self.flavour]
@@ -482,7 +524,8 @@ class _Script:
         loop = "descend" if self.flavour == "jax" else "descend_by_hand"
         self.loops[loop] = JAX_LOOP if self.flavour == "jax" else TORCH_LOOP_BY_HAND
         comment = "Only optax has this rule: its own update, on the gradient from here."
-        return _entry(label, f"{loop}(through_optax(lambda now: {optimizer}), {first})", comment)
+        both = self._with_memory(f"through_optax(lambda now: {optimizer})", first, remembered)
+        return _entry(label, f"{loop}({both})", comment)
 
     def _why(self, racer: Racer, library: Library | None) -> str:
         where = {"optax": "optax", "torch": "torch.optim"}[self.flavour]
@@ -557,6 +600,48 @@ def warm_up(schedule, t, warmup, warmup_start, *, peak, **own):
     rising = peak * (warmup_start + (1 - warmup_start) * t / warmup)
     return jnp.where(t < warmup, rising, schedule(jnp.maximum(t - warmup, 0), peak=peak, **own))
 '''
+WARM_UP_REMEMBERING = '''
+def warm_up_remembering(schedule, t, warmup, warmup_start, memory, *, peak, **own):
+    """A straight line up to the peak, of which nothing is remembered, and then the schedule for the rest of the run."""
+    rising = peak * (warmup_start + (1 - warmup_start) * t / warmup)
+    value, after = schedule(jnp.maximum(t - warmup, 0), peak=peak, **memory, **own)
+    kept = {slot: jnp.where(t < warmup, memory[slot], after[slot]) for slot in memory}
+    return jnp.where(t < warmup, rising, value), kept
+'''
+FOLLOW = '''
+def follow(schedules, now, memory):
+    """Let each schedule set now.<its hyperparameter>; returns what they remember of it."""
+    found = {name: schedule(now, memory[name]) for name, schedule in schedules.items()}
+    for name, (value, _) in found.items():
+        setattr(now, name, value)
+    return {name: after for name, (_, after) in found.items()}
+'''
+WITH_SLOTS = '''
+def remembering(rule, slots, memory, **schedules):
+    """A rule whose schedules remember something, and what it starts with."""
+
+    def move(now, both):
+        slots, memory = both
+        memory = follow(schedules, now, memory)
+        step, slots = rule(now, slots)
+        return step, (slots, memory)
+
+    return move, (slots, memory)
+'''
+REMEMBERING = {
+    "jax": WITH_SLOTS,
+    "optax": WITH_SLOTS,
+    "torch": '''
+def remembering(call, memory, **schedules):
+    """`call(now, …)` whose schedules remember something from one call to the next."""
+
+    def called(now, *others):
+        memory.update(follow(schedules, now, memory))
+        return call(now, *others)
+
+    return called
+''',
+}
 JAX_LOOP = '''
 def descend(rule, slots):
     """The path of a rule from START, shape (STEPS + 1, 2): rule(now, slots) gives a step and the new slots."""
@@ -592,11 +677,29 @@ def anew(make):
     """An optax optimizer made anew for every step, so that any of its hyperparameters may follow a schedule."""
 
     def init(theta):
-        return make(SimpleNamespace(t=0.0, value=0.0)).init(theta)
+        return make(SimpleNamespace(t=0.0, theta=theta)).init(theta)
 
     def update(grad, state, theta, *, t, value, loss):
-        optimizer = make(SimpleNamespace(t=t, value=value))
+        optimizer = make(SimpleNamespace(t=t, theta=theta))
         return optax.with_extra_args_support(optimizer).update(grad, state, theta, value=value)
+
+    return optax.GradientTransformationExtraArgs(init, update)
+'''
+ANEW_REMEMBERING = '''
+def anew_remembering(make, memory, **schedules):
+    """An optax optimizer made anew for every step, whose schedules remember something."""
+
+    def init(theta):
+        now = SimpleNamespace(t=0.0, theta=theta)
+        follow(schedules, now, memory)
+        return make(now).init(theta), memory
+
+    def update(grad, state, theta, *, t, value, loss):
+        now = SimpleNamespace(t=t, theta=theta)
+        memory = follow(schedules, now, state[1])
+        optimizer = optax.with_extra_args_support(make(now))
+        step, inner = optimizer.update(grad, state[0], theta, value=value)
+        return step, (inner, memory)
 
     return optax.GradientTransformationExtraArgs(init, update)
 '''
@@ -631,10 +734,9 @@ def descend(make, schedule=lambda now: {}):
     path = [START.numpy()]
     for t in range(STEPS):
 ${here}        optimizer.zero_grad()
-        value = $f(theta)
-        value.backward()
+        $f(theta).backward()
         for group in optimizer.param_groups:
-            group.update(schedule(SimpleNamespace(t=float(t), value=value.item())))
+            group.update(schedule(SimpleNamespace(t=float(t), theta=theta.detach())))
         optimizer.step()
         path.append(theta.detach().numpy().copy())
     return np.array(path)
@@ -683,6 +785,11 @@ def _section(title: str, blocks: list[str]) -> str:
     if not blocks:
         return ""
     return "\n\n\n".join([f"# {title}", *(block.strip("\n") for block in blocks)])
+
+
+def _starts(slots: Mapping[str, Any]) -> list[str]:
+    """What a schedule remembers at first."""
+    return [f'"{slot}": {"np.inf" if value == math.inf else repr(float(value))}' for slot, value in slots.items()]
 
 
 def _literal(value: Value) -> str:
