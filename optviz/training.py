@@ -1,4 +1,4 @@
-"""Training is a value: a data set, and up to four networks with their optimizers, trained on it side by side.
+"""Training is a value: a data set, and up to six networks with their optimizers, trained on it side by side.
 
 A `Training` is to the training laboratory what an `Experiment` is to a race: hashable, checked when it is made, and
 everything a screen shows follows from it. `begin` gives the progress before the first step and `advance` takes it
@@ -58,7 +58,7 @@ from optviz.networks import (
 from optviz.problems import Problem, from_network
 from optviz.spec import Param
 
-CONFIGURATIONS_AT_MOST = 4
+CONFIGURATIONS_AT_MOST = 6
 MOMENTS, PLANNED = 200, 100  # measured moments that are kept at most, and those of a run as long as planned
 WORK_AT_MOST = 1e12  # parameters × examples seen × seeds, over all configurations: about ten minutes of one core
 NUMBERS_AT_MOST = 4_000_000  # parameters × seeds, over all configurations; 32 MB for each slot of an optimizer

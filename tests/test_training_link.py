@@ -74,8 +74,8 @@ def test_what_does_not_fit_together_falls_back_by_itself():
 
 def test_too_many_runs_are_cut_with_a_sentence():
     training, messages = from_query({"run": ["sgd"] * 7}, HOME)
-    assert len(training.configurations) == 4
-    assert "Only the first 4" in messages[0]
+    assert len(training.configurations) == 6
+    assert "Only the first 6" in messages[0]
 
 
 def test_a_table_of_ones_own_is_named_but_does_not_travel():

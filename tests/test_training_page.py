@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 from optviz.datasets import DATASETS
 from optviz.experiment import Pick
 from optviz.network_claims import NETWORK_CLAIMS
-from optviz.training import VIEW, Training
+from optviz.training import CONFIGURATIONS_AT_MOST, VIEW, Training
 from optviz.training_link import to_query
 from optviz.ui.jobs import Job
 from optviz.ui.training import MOONS
@@ -158,9 +158,12 @@ def test_configurations_are_duplicated_and_removed(laboratory):
     laboratory.button(key="training-button-Duplicate").click().run()
     assert len(training(laboratory).configurations) == 3
     assert laboratory.session_state["training-chosen"] == 2
-    laboratory.button(key="training-button-Duplicate").click().run()
+    for _ in range(CONFIGURATIONS_AT_MOST - 3):
+        assert not laboratory.button(key="training-button-Duplicate").disabled
+        laboratory.button(key="training-button-Duplicate").click().run()
+    assert len(training(laboratory).configurations) == CONFIGURATIONS_AT_MOST
     assert laboratory.button(key="training-button-Duplicate").disabled
-    for left in (3, 2, 1):
+    for left in reversed(range(1, CONFIGURATIONS_AT_MOST)):
         laboratory.button(key="training-button-Remove").click().run()
         assert len(training(laboratory).configurations) == left
     assert laboratory.button(key="training-button-Remove").disabled
