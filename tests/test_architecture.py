@@ -23,7 +23,7 @@ LAYERS = [
     {"experiment"},
     {"training"},
     {"link", "anatomy", "claims", "network_claims", "glossary"},
-    {"training_link"},
+    {"training_link", "scheduled"},
     {"either_link"},
     {"figures"},
     {"export"},

@@ -12,7 +12,6 @@ import streamlit as st
 
 from optviz.experiment import Experiment, run
 from optviz.export import to_csv, to_gif, to_html, to_python
-from optviz.link import to_query
 from optviz.ui.controls import folded
 from optviz.ui.desk import Desk
 
@@ -103,5 +102,5 @@ def file_stem(experiment: Experiment) -> str:
 def _link(desk: Desk) -> str:
     """The address that opens the experiment, as far as the server knows its own."""
     base = (st.context.url or f"/{desk.page}").partition("?")[0]
-    query = urlencode(to_query(desk.experiment, desk.default), doseq=True, safe="~")
+    query = urlencode(desk.codec.to_query(desk.experiment, desk.default), doseq=True, safe="~")
     return f"{base}?{query}" if query else base

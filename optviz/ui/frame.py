@@ -49,6 +49,13 @@ PAGES = (
         "Let optimizers race over a surface and move their sliders.",
     ),
     Page(
+        "pages/schedules.py",
+        "Schedules",
+        ":material/timeline:",
+        "Learning rate",
+        "Compare learning-rate schedules on the same run, on a surface or on a network.",
+    ),
+    Page(
         "pages/training.py",
         "Training",
         ":material/neurology:",

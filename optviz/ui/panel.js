@@ -11,6 +11,8 @@
 
 const UNHEARD = 10_000 // ms after which a move without an answer is given up, and the control shows what Python last said
 
+const TELLING = 80 // ms between two messages of a slider that tells while it is dragged
+
 const panels = new WeakMap()
 let ids = 0
 
@@ -236,10 +238,11 @@ const controls = {
   },
 
   slider(spec, move) {
-    const { label } = spec
+    const { label, live } = spec
     let stops = spec.stops // and a value between them or beyond, by link or by typing, as a stop of its own
     let texts = spec.texts
     let hand = false // is on the handle
+    let telling = 0 // the timer of a live slider's next message
     const slider = make("input", "oz-slider", { type: "range", min: 0, step: 1, "aria-label": label })
     const field = typing({ inputmode: "decimal", maxlength: 32, "aria-label": `${label}, typed` }, move)
     const paint = () => {
@@ -248,9 +251,14 @@ const controls = {
       slider.style.setProperty("--oz-done", String(index / Math.max(1, stops.length - 1)))
       if (!field.held()) field.show(texts[index], String(stops[index]))
     }
+    const tell = () => {
+      telling = 0
+      if (hand) move(stops[Number(slider.value)])
+    }
     slider.oninput = () => {
       hand = true
       paint()
+      if (live) telling ||= setTimeout(tell, TELLING)
     }
     slider.onchange = () => {
       hand = false

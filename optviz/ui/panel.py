@@ -41,7 +41,8 @@ Change = Callable[[Any, Any], Any]  # (experiment, value) -> experiment, of what
 @dataclass(frozen=True)
 class Field:
     """A parameter's control, of the kind that its declaration asks for: a slider with its number beside it, to be typed
-    too; a switch; a menu. With `step`, a number that is typed or moved by the arrow keys."""
+    too; a switch; a menu. With `step`, a number that is typed or moved by the arrow keys. A `live` slider tells of its
+    way while it is dragged, not only where it ends."""
 
     name: str
     param: Param
@@ -49,12 +50,13 @@ class Field:
     change: Change
     label: str = ""
     step: float | None = None
+    live: bool = False
 
     def read(self, sent: Any) -> Value:
         return self.param.parse(sent) if isinstance(sent, str) else self.param.check(sent)
 
     def shown(self) -> dict[str, Any]:
-        shown = {"name": self.name, "value": self.value, "spec": _spec(self.param, self.label, self.step)}
+        shown = {"name": self.name, "value": self.value, "spec": _spec(self.param, self.label, self.step, self.live)}
         if self.step is not None:
             return shown | {"text": f"{self.value:.6g}"}
         return shown | ({"text": _text(self.param, self.value)} if self.param.kind in ("whole", "real") else {})
@@ -192,7 +194,7 @@ def _text(param: Param, value: Value) -> str:
 
 
 @lru_cache(maxsize=512)
-def _spec(param: Param, label: str, step: float | None) -> str:
+def _spec(param: Param, label: str, step: float | None, live: bool) -> str:
     """What of a parameter's control does not depend on its value, as JSON."""
     spec: dict[str, Any] = {"label": label or param.label, "help": param.help, "term": address(param)}
     match param.kind:
@@ -204,5 +206,5 @@ def _spec(param: Param, label: str, step: float | None) -> str:
             spec |= {"kind": "number", "step": step}
         case _:
             stops = param.stops()
-            spec |= {"kind": "slider", "stops": stops, "texts": [_text(param, stop) for stop in stops]}
+            spec |= {"kind": "slider", "stops": stops, "texts": [_text(param, stop) for stop in stops], "live": live}
     return json.dumps(spec)

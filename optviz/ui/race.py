@@ -43,8 +43,9 @@ OWN = "="  # stands in the list of surfaces for every formula of the visitor's o
 FIRST_FORMULA = "x^2 + 10y^2 + 3 sin(3x)"
 
 
-def surface_choice(desk: Desk) -> None:
-    """Choose the surface, or type one."""
+def surface_choice(desk: Desk, move: Callable[[Experiment, Pick], Experiment] | None = None) -> None:
+    """Choose the surface, or type one. `move` takes the race to another surface; left out, `Experiment.on` does."""
+    move = move or (lambda old, surface: old.on(surface, given=desk.default.racers))
     experiment = desk.experiment
     own = experiment.surface.key.startswith(OWN)
     key = desk.key("surface")
@@ -56,7 +57,7 @@ def surface_choice(desk: Desk) -> None:
         key=key,
         help="The landscape to descend. Each has its own lesson; the last one is what you type.",
         on_change=desk.callback(
-            lambda old, name: old.on(Pick(own_key(FIRST_FORMULA) if name == OWN else name), given=desk.default.racers),
+            lambda old, name: move(old, Pick(own_key(FIRST_FORMULA) if name == OWN else name)),
             key,
         ),
     )
@@ -100,12 +101,12 @@ def controls_panel(desk: Desk) -> None:
     """All that can be set of a race, as one element of the page."""
 
     def parts() -> list[Part]:
-        return [*_surface(desk.experiment), *_racers(desk), *_pins(desk.experiment), _conditions(desk)]
+        return [*surface_controls(desk.experiment), *_racers(desk), *_pins(desk.experiment), conditions(desk)]
 
     panel(desk, "controls", parts)
 
 
-def _surface(experiment: Experiment) -> list[Part]:
+def surface_controls(experiment: Experiment) -> list[Part]:
     """The surface's parameters, where all start, and how long they run. Clicking the surface sets the start too."""
     left, right, bottom, top = experiment.entry.window
     return [
@@ -140,7 +141,7 @@ def _setting(experiment: Experiment, param: Param) -> Field:
     return Field(param.name, param, getattr(experiment, param.name), change)
 
 
-def _conditions(desk: Desk) -> Box:
+def conditions(desk: Desk) -> Box:
     """What all racers share besides the surface."""
     parts = [_setting(desk.experiment, param) for param in (NOISE, SEED, L2, TOLERANCE)]
     return Box(parts, "conditions", "Noise, penalty, tolerance")

@@ -59,8 +59,8 @@ def plotly_sources() -> list[str]:
 
 def stage(data: dict[str, Any], *, key: str, **on: Callable[[], None]) -> None:
     """Show `data`. `start`, `drag` and `drop` are called when the visitor clicks the surface, is about to drag, and
-    lets go, `tick` when a run that goes on has been shown; what they are about is in `st.session_state[key]` under the
-    same name, as `main.js` describes it."""
+    lets go, `point` when a handle has been moved, `tick` when a run that goes on has been shown; what they are about is
+    in `st.session_state[key]` under the same name, as `main.js` describes it."""
     sent = st.session_state.setdefault(f"{key}-sent", set())
     panels = [_once(panel, sent) for panel in data["panels"]]
     racers = [_series_once(racer, sent) for racer in data["racers"]]
@@ -73,6 +73,7 @@ def stage(data: dict[str, Any], *, key: str, **on: Callable[[], None]) -> None:
         on_start_change=on.get("start", _nothing),
         on_drag_change=on.get("drag", _nothing),
         on_drop_change=on.get("drop", _nothing),
+        on_point_change=on.get("point", _nothing),
         on_tick_change=on.get("tick", _nothing),
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -187,7 +187,8 @@ def configurations_panel(desk: Desk[Training]) -> None:
         key=key,
         wrap=True,
         on_change=picked,
-        help="Up to four are trained together on the same batches. Choose one to see and move its sliders.",
+        help=f"Up to {CONFIGURATIONS_AT_MOST} are trained together on the same batches. Choose one to see and move its "
+        "sliders.",
     )
     with st.container(horizontal=True, gap="small"):
         full = len(titles) >= CONFIGURATIONS_AT_MOST
@@ -485,7 +486,7 @@ def live_panel(desk: Desk[Training], job: Job) -> Glance:
     """How far the run has come, and its pictures. While it goes on, the stage asks for more. Returns what it drew."""
     job.measure()
     glance = job.glance()
-    _status(desk, glance)
+    status(desk, glance)
     if glance.progress is None:
         return glance
     record = training_record(
@@ -523,7 +524,9 @@ def claim_verdict(desk: Desk[Training], glance: Glance) -> None:
     st.markdown(verdict(known[1]))
 
 
-def _status(desk: Desk[Training], glance: Glance) -> None:
+def status(desk: Desk[Training], glance: Glance, titles: Sequence[str] = ()) -> None:
+    """How far the run has come, and what went wrong. `titles` are what the configurations are called, if not by
+    `names`."""
     reset = st.session_state.pop(desk.key("reset-by"), None)
     progress, training = glance.progress, glance.training
     step = progress.step if progress else 0
@@ -540,7 +543,7 @@ def _status(desk: Desk[Training], glance: Glance) -> None:
     st.progress(share, text=words)
     if glance.problem:
         st.warning(glance.problem, icon=":material/error_outline:")
-    for name, history in zip(names(training), progress.histories if progress else (), strict=False):
+    for name, history in zip(titles or names(training), progress.histories if progress else (), strict=False):
         if history.failure:
             at = history.failure
             way = "on the way to the loss" if at.way == "forward" else "of the gradient"

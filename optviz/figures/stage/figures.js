@@ -207,7 +207,7 @@ function steadyRange(stage, panel) {
  * diverges would flatten all others: only its beginning counts, and its line leaves the panel.
  */
 function dataRange(stage, { spec }) {
-  const racers = visible(stage);
+  const racers = spec.at ? visible(stage).map((racer) => ({ ...racer, diverged: false, stop: null })) : visible(stage);
   const steady = racers.filter((racer) => !racer.diverged);
   const range = spanOf(steady.length ? steady : racers, spec);
   for (const racer of steady.length ? racers.filter((racer) => racer.diverged) : []) range.take(racer.series[spec.y]?.[0]);
@@ -319,6 +319,7 @@ function measureMargin(panel) {
 function mountOverlay(panel) {
   const layers = panel.graph.querySelectorAll(".main-svg");
   const hover = layers[layers.length - 1];
+  if (panel.spec.at && panel.handles.parentElement !== panel.plot) panel.plot.append(panel.handles);
   if (hover.previousSibling !== panel.sprites) hover.before(panel.ink, panel.notes, panel.sprites);
   if (panel.spec.ground && layers[0].previousSibling !== panel.ground) layers[0].before(panel.ground);
 }

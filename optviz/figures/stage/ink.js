@@ -41,7 +41,7 @@ function paintPanel(stage, panel) {
     fitOverlay(panel);
   }
   if (panel.spec.ground) paintGround(stage, panel);
-  if (stage.at !== panel.inked) paintInk(stage, panel);
+  if (stage.at !== panel.inked && !(panel.spec.at && panel.inked !== Infinity)) paintInk(stage, panel);
   paintNotes(stage, panel);
   placeSprites(stage, panel);
   if ([...stage.panels.values()].every((other) => other.seen)) stage.root.dataset.ready = "true";
@@ -79,14 +79,14 @@ function paintInk(stage, panel) {
   if (afresh) {
     ctx.clearRect(0, 0, geo.width, geo.height);
     for (const trace of traces) {
-      if (!plane) strokeLine(ctx, trace, 0, trace.n - 1, { width: 2, alpha: trace.racer.ghost ? 0.14 : 0.25 });
+      if (!plane && !trace.steps) strokeLine(ctx, trace, 0, trace.n - 1, { width: 2, alpha: trace.racer.ghost ? 0.14 : 0.25 });
       trace.length = 0;
       if (panel.spec.band) paintBand(ctx, panel, trace);
     }
   }
   for (const trace of traces) {
     const { ghost } = trace.racer;
-    const to = Math.min(stage.at, trace.n - 1);
+    const to = trace.steps ? trace.n - 1 : Math.min(stage.at, trace.n - 1);
     const halo = plane ? stage.theme.background : null;
     if (to > from) strokeLine(ctx, trace, from, to, { width: ghost ? 2 : 3, alpha: ghost ? 0.45 : 1, halo });
     if (trace.dots) dotSteps(ctx, stage, trace, afresh ? 0 : Math.floor(from) + 1, to);
@@ -189,15 +189,24 @@ function disc(ctx, x, y, radius, color, alpha) {
 }
 
 /** Head of a trace at time `at`, in pixels, between frames on the segment that joins them. */
-function headAt({ X, Y, n }, at) {
+function headAt({ X, Y, n, steps }, at, time) {
+  if (steps) at = placeIn(steps, n, time);
   const i = Math.min(Math.floor(at), n - 1);
   const part = i < n - 1 ? at - i : 0;
   if (part === 0) return [X[i], Y[i]];
   return [X[i] + part * (X[i + 1] - X[i]), Y[i] + part * (Y[i + 1] - Y[i])];
 }
 
+/** Where among ascending `steps` a time is, as a real number; at the last of `n` when it is over. */
+function placeIn(steps, n, time) {
+  const i = Math.min(firstAfter(steps, time), n) - 1;
+  if (i < 0 || i + 1 >= n) return Math.max(i, 0);
+  return i + (time - steps[i]) / (steps[i + 1] - steps[i]);
+}
+
 function placeSprites(stage, panel) {
   placeMarks(stage, panel);
+  if (panel.spec.at) placeHandles(stage, panel);
   if (!panel.plane || panel.spec.ground?.time) placeCursor(stage, panel);
   const nodes = spritesOf(panel.heads, panel.traces.length);
   panel.traces.forEach((trace, i) => placeHead(stage, panel, trace, nodes[i]));
@@ -210,7 +219,7 @@ function placeCursor(stage, { geo, cursor }) {
 
 function placeHead(stage, panel, trace, node) {
   const { racer, geo, n } = trace;
-  const [x, y] = headAt(trace, stage.at);
+  const [x, y] = headAt(trace, stage.at, timeOf(stage, stage.at));
   const inside = isInside(geo, x, y, 1);
   const over = trace.diverged && stage.at >= n - 1;
   const radius = (panel.plane ? 0.55 : 0.42) * stage.theme.size * (racer.ghost ? 0.8 : 1);

@@ -18,6 +18,9 @@
  *     panels: [{ name, kind: "plane" | "solid" | "picture" | "curve", x, y: names of series, title, alt, log, click,
  *                figure: { data, layout, id } or, once that has been sent, { id },
  *                band: null | [suffixes of a lower and an upper series], note: words beside the title,
+ *                place: "top" for a curve over the whole width, above all else, at: base64 of float32, the steps at which
+ *                its series have values; it is drawn whole, whatever the clock says,
+ *                handles: null | points of such a curve that can be moved, as `handles.js` describes them,
  *                ground: null | { kind: "picture", rows, columns, extent: [x0, x1, y0, y1], smooth, palette: { light, dark } }
  *                             | { kind: "lines", x } with parts: [{ id, at: frame, data, or none once it has been sent }],
  *                marks: [{ x, y, kind: "minimum" | "maximum" | "saddle" | "flat" | "start", label }] }],
@@ -30,8 +33,8 @@
  *     drag: null | { racer, name, label, choices: [{ name, label }], values, texts, at, steps, id,
  *                    family: null | { every, series: { name: base64 of float32, member after member } } } }
  * and gets back triggers: `start` = { x, y }, the point of the surface that was clicked; `drag` = { name } asks for
- * the family of runs over that hyperparameter; `drop` = { name, value } is where the hand let it go; `missing` says that
- * a figure or a run was named that never came.
+ * the family of runs over that hyperparameter; `drop` = { name, value } is where the hand let it go; `point` = { target,
+ * name, x, y } is where the hand has moved a handle; `missing` says that a figure or a run was named that never came.
  */
 
 const SPEEDS = [5, 15, 30, 60, 120, 250, 500, 1000];
@@ -120,6 +123,8 @@ function createStage(parent) {
     playing: false,
     speed: null, // null until the visitor chooses one
     camera: null, // where the visitor turned the surface in space
+    logs: new Map(), // by the name of a strip whether the visitor wants it on a log axis
+    grabbed: null, // the handle under the hand
     curveX: null, // the x range to which the visitor zoomed the curves
     pending: null, // a start that was asked for and is not yet in the data
     drawn: 0,
@@ -127,6 +132,7 @@ function createStage(parent) {
     fitRequest: 0,
     timers: {},
     legend: element("div", "oz-legend", { role: "group", "aria-label": "Racers" }),
+    strips: element("div", "oz-strips"),
     board: element("div", "oz-board"),
     planes: element("div", "oz-planes"),
     curves: element("div", "oz-curves"),
@@ -136,7 +142,7 @@ function createStage(parent) {
   stage.drag = createDrag(stage);
   stage.anatomy = createAnatomy();
   stage.board.append(stage.planes, stage.curves);
-  root.append(stage.legend, stage.note, stage.board, stage.player.bar, stage.drag.bar, stage.anatomy.box);
+  root.append(stage.legend, stage.note, stage.strips, stage.board, stage.player.bar, stage.drag.bar, stage.anatomy.box);
   root.addEventListener("keydown", (event) => onKey(stage, event));
   root.probe = () => probe(stage);
   stage.refit = () => {
@@ -174,6 +180,7 @@ function receive(stage, data) {
   syncPanels(stage, revised);
   syncLegend(stage);
   settlePending(stage);
+  settleGrabbed(stage);
   setSteps(stage, data.steps, first);
   syncDrag(stage);
   syncAnatomy(stage);

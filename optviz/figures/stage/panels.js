@@ -1,4 +1,4 @@
-// Panels: one for the surface, one for each curve; made, measured and laid out.
+// Panels: one for the surface, one for each curve; made, measured and laid out. A strip is a curve above all others.
 
 function syncPanels(stage, revised) {
   const specs = stage.data.panels.filter((spec) => spec.kind !== "curve" || !stage.data.compact);
@@ -7,13 +7,14 @@ function syncPanels(stage, revised) {
   for (const spec of specs) {
     const panel = stage.panels.get(spec.name) ?? createPanel(stage, spec);
     if (revised || panel.spec.log !== spec.log) panel.view = {};
-    panel.spec = spec;
+    panel.spec = spec.at ? readStrip(stage, spec) : spec;
     panel.grounded = null;
     const source = JSON.stringify(spec.figure ?? {});
     if (panel.solid && panel.source !== source) panel.land = readLand(panel);
     panel.source = source;
     panel.stale = true;
     describePanel(stage, panel);
+    if (spec.at) describeStrip(stage, panel);
     panel.home.append(panel.box); // keeps the order of the data
   }
 }
@@ -37,7 +38,8 @@ function createPanel(stage, spec) {
     heads: element("div", "oz-layer"),
     cursor: element("div", "oz-cursor"),
     tag: element("div", "oz-tag"), // the words of the mark under the pointer
-    home: plane ? stage.planes : stage.curves,
+    handles: element("div", "oz-handles"),
+    home: plane ? stage.planes : spec.place === "top" ? stage.strips : stage.curves,
     view: {}, // the ranges the visitor zoomed to: { x, y }
     camera: spec.kind === "solid" ? stage.camera : null, // where the visitor left it when it was last shown
     under: null, // the point of a surface in space under the pointer
@@ -79,7 +81,7 @@ function describePanel(stage, { spec, plane, title, symbols, plot }) {
   const kinds = Object.keys(SYMBOLS).filter((kind) => spec.marks?.some((mark) => mark.kind === kind));
   title.textContent = spec.title ?? "";
   symbols.textContent = spec.note ?? (plane && spec.kind === "plane" ? kinds.map((kind) => SYMBOLS[kind]).join("\u2003") : "");
-  plot.setAttribute("role", clickable ? "application" : "img");
+  plot.setAttribute("role", clickable ? "application" : spec.handles ? "group" : "img");
   plot.setAttribute("aria-label", `${spec.alt ?? spec.title ?? ""}${clickable ? " Arrow keys move the start." : ""}`);
   if (clickable) plot.setAttribute("tabindex", "0");
   else plot.removeAttribute("tabindex");
@@ -89,7 +91,8 @@ function describePanel(stage, { spec, plane, title, symbols, plot }) {
 function arrange(stage) {
   const { root, data, theme } = stage;
   const planes = [...stage.panels.values()].filter((panel) => panel.plane);
-  const curves = [...stage.panels.values()].filter((panel) => !panel.plane);
+  const curves = [...stage.panels.values()].filter((panel) => !panel.plane && !panel.spec.at);
+  const strips = [...stage.panels.values()].filter((panel) => panel.spec.at);
   if (root.clientWidth === 0) return; // in a tab that is not open: the observer calls again
   stage.shape = shapeOf(stage);
   stage.width = root.clientWidth;
@@ -99,7 +102,7 @@ function arrange(stage) {
   root.classList.toggle("oz-pair", pair);
   root.classList.toggle("oz-tiles", planes.length > 2);
   const tallLegend = Math.max(0, stage.legend.offsetHeight - 3.5 * theme.size); // leaves the player on the first screen
-  const cap = Math.max(360, data.height ?? window.innerHeight * 0.65 - tallLegend);
+  const cap = Math.max(360, data.height ?? window.innerHeight * (strips.length ? 0.5 : 0.65) - tallLegend);
   const tiles = planes.length > 2 ? Math.max(1, Math.min(planes.length === 4 ? 2 : 3, Math.floor(stage.width / 340))) : 0;
   const tile = Math.floor((stage.width - 20 * (tiles - 1)) / tiles) - 1; // a page's width is no whole number
   const room = tiles ? tile : Math.floor(wide ? stage.width * 0.62 : pair ? stage.width / 2 - 10 : stage.width);
@@ -121,6 +124,7 @@ function arrange(stage) {
     panel.lowest = i >= curves.length - columns;
     panel.size = [wide ? stage.width - width - 20 : beside, Math.floor(each - title + (panel.lowest ? last : 0))];
   });
+  arrangeStrips(stage, strips);
   for (const panel of stage.panels.values()) {
     panel.box.style.width = panel.plot.style.width = `${panel.size[0]}px`;
     panel.plot.style.height = `${panel.size[1]}px`;
@@ -138,4 +142,38 @@ function planeSize(stage, panel, room, cap) {
   const ideal = (cap - t - b) * proportion + l + r;
   if (ideal <= room) return [Math.round(Math.max(ideal, Math.min(room, 320))), Math.round(cap)];
   return [room, Math.round(Math.max(360, (room - l - r) / proportion + t + b))];
+}
+
+/** Strips share the width if they fit beside each other; each carries the labels of its step axis. */
+function arrangeStrips(stage, strips) {
+  const columns = strips.length > 1 && stage.width >= WIDE ? 2 : 1;
+  const width = Math.floor((stage.width - 20 * (columns - 1)) / columns) - 1;
+  stage.root.style.setProperty("--oz-strip-columns", columns);
+  for (const panel of strips) {
+    panel.lowest = true;
+    panel.size = [width, Math.round(stage.theme.size * (stage.moments ? 13.5 : 12.5))];
+  }
+}
+
+/** A strip's steps as numbers, and on the axis that the visitor chose. */
+function readStrip(stage, spec) {
+  return { ...spec, steps: decode(spec.at), log: stage.logs.get(spec.name) ?? spec.log };
+}
+
+/** What stands in the line above a strip besides its title: the switch of its axis. */
+function describeStrip(stage, panel) {
+  if (!panel.scale) {
+    panel.scale = element("button", "oz-scale", { type: "button" });
+    panel.scale.onclick = () => {
+      panel.spec.log = !panel.spec.log;
+      stage.logs.set(panel.spec.name, panel.spec.log);
+      panel.view = {};
+      describeStrip(stage, panel);
+      redraw(stage);
+    };
+    panel.symbols.before(panel.scale);
+  }
+  panel.scale.textContent = "log scale";
+  panel.scale.title = "Equal distances for equal ratios: shows small values";
+  panel.scale.setAttribute("aria-pressed", String(panel.spec.log));
 }

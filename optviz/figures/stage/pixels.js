@@ -100,6 +100,7 @@ function buildTrace(racer, panel, geo) {
   const project = projector(panel);
   const xs = panel.plane ? racer.series[panel.spec.x] : null;
   const ys = panel.plane && !xs ? null : racer.series[panel.spec.y];
+  if (panel.spec.at) return buildStrip(racer, panel, geo, ys ?? new Float32Array(0));
   let n = ys ? seriesEnd(racer, panel.plane ? Math.min(xs?.length ?? 0, ys.length) : ys.length) : 0;
   let diverged = racer.diverged;
   if (panel.plane) {
@@ -120,6 +121,18 @@ function buildTrace(racer, panel, geo) {
   const kept = panel.plane ? keepByDistance(X, Y, dots ? 0 : NEAR) : keepByColumn(X, Y, geo.width);
   const exits = panel.plane && !panel.solid ? findExits(X, Y, geo) : [];
   return { racer, geo, n, X, Y, dots, diverged, exits, line: clipLine(X, Y, kept, geo), length: 0 };
+}
+
+/** A line of a strip: it has steps of its own, and is there before the run is. */
+function buildStrip(racer, panel, geo, ys) {
+  const project = projector(panel);
+  const { steps } = panel.spec;
+  const n = Math.min(ys.length, steps.length);
+  const X = new Float64Array(n);
+  const Y = new Float64Array(n);
+  for (let i = 0; i < n; i++) [X[i], Y[i]] = project(steps[i], ys[i]);
+  const line = clipLine(X, Y, keepByColumn(X, Y, geo.width), geo);
+  return { racer, geo, n, X, Y, steps, dots: false, diverged: false, exits: [], line, length: 0 };
 }
 
 const isInside = ({ width, height }, x, y, pad) => x >= -pad && x <= width + pad && y >= -pad && y <= height + pad;

@@ -10,7 +10,7 @@ function eventPixel(panel, event) {
  * The release is heard on the window, because Plotly spreads a cover over the page while a button is down.
  */
 function onPress(stage, panel, event) {
-  if (event.button !== 0 || !panel.geo || event.target.closest(".modebar")) return;
+  if (event.button !== 0 || !panel.geo || event.target.closest(".modebar, .oz-handle")) return;
   if (panel.solid) whileTurning(stage, panel);
   const [x, y] = eventPixel(panel, event);
   if (!isInside(panel.geo, x, y, 0)) return;
@@ -135,6 +135,7 @@ const KEYS = [
   ["click on the surface", "start there"],
   ["← → ↑ ↓ on the surface", "move the start (with Shift further)"],
   ["click on a curve", "go to that step"],
+  ["← → ↑ ↓ on a point", "move it (with Shift further)"],
   ["drag, Ctrl + wheel", "zoom; double click resets"],
 ];
 
