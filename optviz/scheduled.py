@@ -152,7 +152,7 @@ def _schedules_title(racer: Racer) -> str:
     picks = dict(racer.schedules)
     title = SCHEDULES[picks.pop(LR).key].title if LR in picks else "Constant"
     others = [
-        "momentum’s cycle"
+        "momentum"
         if pick.key == "one_cycle_momentum"
         else f"{racer.entry.param[name].symbol or name}: {SCHEDULES[pick.key].title.lower()}"
         for name, pick in picks.items()

@@ -16,7 +16,7 @@ from optviz.experiment import Run
 from optviz.figures import theme
 from optviz.scheduled import LR, Runs, course, course_steps, racers_of, titles
 from optviz.schedules import POINTS, SCHEDULES
-from optviz.training import Progress
+from optviz.training import Progress, Training
 
 DRAWN = "piecewise_linear"  # the schedule whose points can be dragged
 
@@ -60,7 +60,11 @@ def with_strips(
             }
         )
     strips = [_strip(name, runs, chosen) for name in moving(runs)]
-    return {**record, "racers": racers, "panels": [*strips, *record["panels"]]}
+    panels = [
+        {**panel, "title": f"What “{names[chosen]}” answers"} if panel["name"] == "plane" else panel
+        for panel in record["panels"]
+    ]
+    return {**record, "racers": racers, "panels": [*strips, *panels]}
 
 
 def _places(record: dict[str, Any], count: int) -> list[tuple[int | None, str]]:
@@ -75,7 +79,7 @@ def _places(record: dict[str, Any], count: int) -> list[tuple[int | None, str]]:
 def _strip(name: str, runs: Runs, chosen: int) -> dict[str, Any]:
     racer = racers_of(runs)[chosen]
     param = next(one.entry.param[name] for one in racers_of(runs) if name in one.entry.param)
-    watching = any(
+    watching = isinstance(runs, Training) and any(
         SCHEDULES[pick.key].slots for one in racers_of(runs) for target, pick in one.schedules if target == name
     )
     return {

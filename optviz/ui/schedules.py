@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from optviz.descent import schedulable
+from optviz.descent import State, schedulable
 from optviz.either_link import NETWORK, SURFACE, Either, kind
 from optviz.experiment import Experiment, Pick, Racer, Run, run
 from optviz.figures.race import race
@@ -54,24 +54,25 @@ from optviz.ui.stage import stage
 from optviz.ui.training import TICK, data_panel, status
 
 COMPARED = (
-    {},
     {LR: Pick("step_decay")},
     {LR: Pick("cosine")},
     {LR: Pick("one_cycle"), "momentum": Pick("one_cycle_momentum")},
+    {},
 )
 # What the page opens with: gradients with noise, which a constant rate never gets rid of.
 NOISY_VALLEY = Experiment(
     Pick("valley"),
-    tuple(Racer(Pick("sgd", {"lr": 0.05, "momentum": 0.9}), one) for one in COMPARED),
+    tuple(Racer(Pick("sgd", {"lr": 0.01, "momentum": 0.9}), one) for one in COMPARED),
     steps=400,
-    noise=2.0,
-    curves=("loss", "gradient"),
+    noise=1.0,
+    curves=("loss",),
 )
 SMALL_NETWORK = Training(
-    Pick("moons", {"noise": 0.3}),
+    Pick("moons", {"noise": 0.2}),
     tuple(
         Configuration(Net(hidden=(16, 16)), Racer(Pick("sgd", {"lr": 0.3, "momentum": 0.9}), one)) for one in COMPARED
     ),
+    batch_size=16,
     epochs=40,
     curves=("loss", "accuracy"),
 )
@@ -86,13 +87,13 @@ Change = Callable[[Runs, Any], Runs]
 def controls(desk: Desk[Runs]) -> None:
     """Everything that can be set, from what the page is about to what is seldom changed."""
     _where(desk)
-    panel(desk, "schedules", lambda: _schedules(desk))
+    panel(desk, "schedules", lambda: [*_schedules(desk), *_optimizer(desk)])
     if isinstance(desk.experiment, Training):
         data_panel(desk)  # type: ignore[arg-type]  (it is a Training that lies on the desk)
         _hidden(desk)
     else:
         surface_choice(desk, move=_to_surface)
-    panel(desk, "shared", lambda: _shared(desk))
+    panel(desk, "shared", lambda: _problem(desk))
 
 
 def _where(desk: Desk[Runs]) -> None:
@@ -273,18 +274,14 @@ def _schedule(index: int, target: str, pick: Pick) -> list[Part]:
     return parts
 
 
-def _shared(desk: Desk[Runs]) -> list[Part]:
-    """What all runs share: the optimizer with the peak of its rate, and what it runs on."""
+def _problem(desk: Desk[Runs]) -> list[Part]:
+    """What all runs descend on, besides the choice of surface or data."""
     runs = desk.experiment
-    parts: list[Part] = []
-    if isinstance(runs, Experiment):
-        parts += surface_controls(runs)
-    parts += _optimizer(desk)
-    parts.append(_network(runs) if isinstance(runs, Training) else conditions(desk))
-    return parts
+    return [_network(runs)] if isinstance(runs, Training) else [*surface_controls(runs), conditions(desk)]
 
 
 def _optimizer(desk: Desk[Runs]) -> list[Part]:
+    """The rule of all runs and its hyperparameters, the peak of the learning rate first."""
     runs = desk.experiment
     racers = racers_of(runs)
     if not racers:
@@ -406,6 +403,7 @@ def surface_stage(desk: Desk[Runs]) -> None:
 
     stage(record, key=key, start=desk.callback(clicked), point=desk.callback(_dragged(desk, key)))
     _surface_table(live, titles(experiment))
+    memories(desk, [one.trajectory.state for one in live])
 
 
 def _surface_table(runs: Sequence[Run], names: Sequence[str]) -> None:
@@ -485,6 +483,7 @@ def network_stage(desk: Desk[Runs], job: Job) -> Glance:
         tick=_nothing,
     )
     _network_table(training, glance)
+    memories(desk, glance.progress.states)
     return glance
 
 
@@ -535,6 +534,24 @@ def _dragged(desk: Desk[Runs], key: str) -> Change:
     return change
 
 
+def memories(desk: Desk[Runs], states: Sequence[State]) -> None:
+    """What schedules that watch the loss remember after the last step taken, in words."""
+    runs = desk.experiment
+    for i, (name, racer, state) in enumerate(zip(titles(runs), racers_of(runs), states, strict=True)):
+        for target, pick in racer.schedules:
+            kept = {slot: float(np.ravel(value)[0]) for slot, value in state.memory.get(target, {}).items()}
+            if kept and pick.key in MEMORIES:
+                words = MEMORIES[pick.key].format(**{slot: number(value) for slot, value in kept.items()})
+                st.markdown(f":{look(i).hue}[●] **{name}** after step {state.t}: {words}")
+
+
+MEMORIES = {
+    "plateau": "the lowest loss it has seen is {best}; {waited} looks in a row brought nothing better; {cooling} looks "
+    "of its cool-down are left; its cuts leave {share} of the peak.",
+    "bold_driver": "the loss it saw last is {last}; its steps so far leave {share} of the peak.",
+}
+
+
 def formulas(desk: Desk[Runs]) -> None:
     """The card of the chosen run's schedules, with its numbers in the formulas; those of the others on demand."""
     runs = desk.experiment
@@ -572,7 +589,7 @@ def _numbers(racer: Racer, name: str, entry: Schedule, pick: Pick, steps: int) -
     peak = racer.entry.param[name]
     letters = [f"{peak.symbol} = {number(float(racer.values[name]))} (peak)", f"run of {steps} steps"]
     for param in entry.params:
-        if param.name == "warmup_start" and not values["warmup"]:
+        if param.name.startswith("warmup") and not values["warmup"]:
             continue
         value = values[param.name]
         written = number(float(value)) if param.kind in ("real", "whole") else param.write(value)

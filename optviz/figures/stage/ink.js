@@ -189,8 +189,7 @@ function disc(ctx, x, y, radius, color, alpha) {
 }
 
 /** Head of a trace at time `at`, in pixels, between frames on the segment that joins them. */
-function headAt({ X, Y, n, steps }, at, time) {
-  if (steps) at = placeIn(steps, n, time);
+function headAt({ X, Y, n }, at) {
   const i = Math.min(Math.floor(at), n - 1);
   const part = i < n - 1 ? at - i : 0;
   if (part === 0) return [X[i], Y[i]];
@@ -219,7 +218,7 @@ function placeCursor(stage, { geo, cursor }) {
 
 function placeHead(stage, panel, trace, node) {
   const { racer, geo, n } = trace;
-  const [x, y] = headAt(trace, stage.at, timeOf(stage, stage.at));
+  const [x, y] = headAt(trace, trace.steps ? placeIn(trace.steps, n, timeOf(stage, stage.at)) : stage.at);
   const inside = isInside(geo, x, y, 1);
   const over = trace.diverged && stage.at >= n - 1;
   const radius = (panel.plane ? 0.55 : 0.42) * stage.theme.size * (racer.ghost ? 0.8 : 1);
