@@ -7,6 +7,7 @@ the colour tells the schedule: each has the hue of its place, the same in strips
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -41,10 +42,10 @@ def with_strips(
     `courses` has for each run the hyperparameters by name, at the first of `course_steps(runs.steps)`: those that come
     from a run that goes on end where it stands. The points of the chosen run's own schedule get handles.
     """
-    names = titles(runs)
-    racers = []
-    for racer, (index, part) in zip(record["racers"], _places(record, len(names)), strict=True):
-        if index is None:  # a ghost keeps its own look
+    names, racers = titles(runs), []
+    places = _places(record, len(names))
+    for racer, (index, part) in zip(record["racers"], places, strict=True):
+        if index is None:  # a ghost or a layer keeps its own look
             racers.append(racer)
             continue
         style = look(index)
@@ -59,6 +60,8 @@ def with_strips(
                 "series": racer["series"] | series,
             }
         )
+    if not any(index is not None for index, _ in places):  # the view's lines are layers: strips need their own
+        racers += [_alone(i, name, own) for i, (name, own) in enumerate(zip(names, courses, strict=True))]
     strips = [_strip(name, runs, chosen) for name in moving(runs)]
     panels = [
         {**panel, "title": f"What “{names[chosen]}” answers"} if panel["name"] == "plane" else panel
@@ -71,9 +74,29 @@ def _places(record: dict[str, Any], count: int) -> list[tuple[int | None, str]]:
     """For each line of a record the run that it belongs to, and "training" if it is that of the training part."""
     if "time" not in record:
         return [(i if i < count else None, "") for i in range(len(record["racers"]))]
-    ids = [racer["id"].split("-") for racer in record["racers"]]
-    firsts = {int(index): part for index, part in reversed(ids)}
-    return [(int(index), "" if part == firsts[int(index)] else "training") for index, part in ids]
+    ids = [re.fullmatch(r"(\d+)-(validation|train)", racer["id"]) for racer in record["racers"]]
+    found, before = [], set()
+    for match in ids:
+        index = int(match[1]) if match else None
+        found.append((index, "training" if index in before else ""))
+        before.add(index)
+    return found
+
+
+def _alone(index: int, name: str, own: dict[str, np.ndarray]) -> dict[str, Any]:
+    """A line that is in the strips only."""
+    style = look(index)
+    return {
+        "id": f"course-{index}",
+        "label": name,
+        "color": style.color,
+        "dash": list(style.dash),
+        "marker": theme.MARKERS[index],
+        "ghost": False,
+        "series": {f"course.{hyper}": theme.floats(values) for hyper, values in own.items()},
+        "stop": None,
+        "state": "",
+    }
 
 
 def _strip(name: str, runs: Runs, chosen: int) -> dict[str, Any]:

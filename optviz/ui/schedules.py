@@ -78,6 +78,8 @@ SMALL_NETWORK = Training(
 )
 CODEC = Either(NOISY_VALLEY, SMALL_NETWORK)
 
+WIDE = 80  # characters of a formula that gets a line of its own
+
 Change = Callable[[Runs, Any], Runs]
 
 
@@ -577,9 +579,9 @@ def _formula_card(racer: Racer, steps: int) -> None:
         entry = SCHEDULES[pick.key]
         if len(picks) > 1:
             st.markdown(f"{racer.entry.param[name].label}: {entry.title}")
-        plain, filled = st.columns(2)
-        plain.latex(entry.formula)
-        filled.latex(with_numbers(racer, name, steps))
+        boxes = st.columns(2) if len(entry.formula) < WIDE else (st.container(), st.container())
+        boxes[0].latex(entry.formula)
+        boxes[1].latex(with_numbers(racer, name, steps))
         st.caption(_numbers(racer, name, entry, pick, steps))
 
 
