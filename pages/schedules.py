@@ -23,6 +23,7 @@ from optviz.ui.schedules import (
     surface_stage,
 )
 from optviz.ui.share import toolbar
+from optviz.ui.turns import in_turn
 
 prepare_server(warm=RAVINE)
 desk: Desk[Runs] = Desk("schedules", NOISY_VALLEY, presets={}, codec=CODEC)
@@ -34,19 +35,20 @@ with opened.tools:
 @st.fragment
 def laboratory() -> None:
     """Controls beside the runs. Those of networks are a fragment of their own, which they rerun while they learn."""
-    left, right = st.columns([2, 7], gap="medium")
-    with left:
-        controls(desk)
-    with right:
-        desk.say()
-        if isinstance(desk.experiment, Training):
-            run_buttons(desk, job_of(desk))
-            live()
-        else:
-            surface_stage(desk)
-            export_panel(desk)
-        formulas(desk)
-    desk.publish()
+    with in_turn():
+        left, right = st.columns([2, 7], gap="medium")
+        with left:
+            controls(desk)
+        with right:
+            desk.say()
+            if isinstance(desk.experiment, Training):
+                run_buttons(desk, job_of(desk))
+                live()
+            else:
+                surface_stage(desk)
+                export_panel(desk)
+            formulas(desk)
+        desk.publish()
 
 
 @st.fragment

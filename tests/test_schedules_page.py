@@ -46,6 +46,7 @@ def page(session) -> Iterator[AppTest]:
     for name in ("schedules-left-surface", "schedules-left-network"):
         session.session_state[name] = None
     session.session_state["schedules-chosen"] = 0
+    send_all(session)
     session.button(key="schedules-reset").click().run()
     assert runs(session) == NOISY_VALLEY
     yield session
@@ -56,7 +57,13 @@ def runs(at: AppTest) -> Runs:
     return at.session_state["schedules-experiment"]
 
 
+def send_all(at: AppTest) -> None:
+    """Let the next record carry every series, as for a browser that has none yet."""
+    at.session_state["schedules-stage-sent"] = set()
+
+
 def visit(at: AppTest, query: dict[str, list[str]]) -> AppTest:
+    send_all(at)
     at.query_params.clear()
     at.query_params.update(query)
     return at.run()
@@ -107,6 +114,7 @@ def controls(at: AppTest) -> dict[str, tuple[Any, dict]]:
 
 def use(at: AppTest, name: str, value: Value | None = None) -> AppTest:
     """Move a control of a panel, as the browser tells of it, or press a button."""
+    send_all(at)
     shown, _ = controls(at)[name]
     states = at._tree.get_widget_states()
     events = f"{STREAMLIT_INTERNAL_KEY_PREFIX}_{shown.id}{EVENT_DELIM}events"
@@ -117,6 +125,7 @@ def use(at: AppTest, name: str, value: Value | None = None) -> AppTest:
 
 def drag(at: AppTest, point: Any) -> AppTest:
     """A point of a schedule is dragged in the picture."""
+    send_all(at)
     (stage,) = components(at, "stage")
     states = at._tree.get_widget_states()
     events = f"{STREAMLIT_INTERNAL_KEY_PREFIX}_{stage.id}{EVENT_DELIM}events"

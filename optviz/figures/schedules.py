@@ -58,6 +58,7 @@ def with_strips(
                 "dash": racer["dash"] if part else list(style.dash),
                 "marker": racer["marker"] if part else theme.MARKERS[index],
                 "series": racer["series"] | series,
+                **({"run": " ".join([racer["run"], *series])} if "run" in racer else {}),  # it has more series now
             }
         )
     if not any(index is not None for index, _ in places):  # the view's lines are layers: strips need their own
