@@ -11,7 +11,10 @@ from browsing import Visitor
 from optviz import Pick
 
 OWN = "/schedules?noise=0&racer=sgd~lr~0.01~momentum~0.9~lr.by~piecewise_linear&racer=sgd~lr~0.01~momentum~0.9"
-NETWORK = "/schedules?on=network&epochs=5&run=sgd~lr~0.1~lr.by~step_decay~net.hidden~8&run=sgd~lr~0.1~net.hidden~8"
+NETWORK = (
+    "/schedules?on=network&epochs=5&run=sgd~lr~0.1~lr.by~step_decay~lr.every~10~net.hidden~8"
+    "&run=sgd~lr~0.1~net.hidden~8"
+)
 
 
 class Guest(Visitor):
