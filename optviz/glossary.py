@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from optviz import backprop
+from optviz import backprop, range_test
 from optviz.experiment import SETTINGS
 from optviz.optimizers import OPTIMIZERS
 from optviz.schedules import SCHEDULES
@@ -85,6 +85,7 @@ WORDS = {
     "augmentation": "Adding altered copies of examples, such as shifted and turned pictures, to the training data.",
     "gradient clipping": "Shortening a gradient that is longer than a limit to exactly that limit.",
     "gradient noise scale": "The batch size at which the noise in its gradient is as large as the gradient itself.",
+    "range test": "A short run in which the learning rate rises: its loss shows which rates are of use.",
     "pin": "A run that stays in the picture, as a ghost, while sliders move.",
 }
 
@@ -103,6 +104,7 @@ def symbols() -> dict[str, Symbol]:
     owners = [("every run", [*SETTINGS.values(), REACH])]
     walk = [backprop.X, backprop.W, backprop.B, backprop.Y, *backprop.SETTINGS.values()]
     owners += [("the backpropagation walk", walk)]
+    owners += [("the range test", [*range_test.SETTINGS.values(), *range_test.MARKS.values()])]
     owners += [
         (entry.title, entry.params) for catalogue in (OPTIMIZERS, SCHEDULES, SURFACES) for entry in catalogue.values()
     ]

@@ -93,11 +93,12 @@ TEST_SEEDS = Param(
 SMOOTHING = Param(
     "smoothing",
     "β",
-    0.9,
+    0.95,
     0.0,
     0.99,
     domain="[0, 1)",
-    help="Memory of the moving average of the loss: 0 is no smoothing, 0.9 averages about ten steps, and lags so far.",
+    help="Memory of the moving average of the loss: 0 is no smoothing, 0.95 averages about twenty steps and lags so "
+    "far behind.",
 )
 SETTINGS = {param.name: param for param in (LOW, HIGH, TEST_STEPS, SPACING, TEST_SEEDS, SMOOTHING)}
 BASE = Param(
@@ -467,7 +468,8 @@ def handed_over(test: RangeTest, base: float, top: float, to: str) -> Experiment
 def _velocity(racer: Racer) -> bool:
     """Whether its momentum adds up gradients, so that it multiplies the effective rate."""
     values = racer.values
-    return racer.entry.family != "Adaptive" and values.get("momentum", 0) > 0 and values.get("form") != "averaging"
+    sums = racer.optimizer.key in ("sgd", "momentum", "nesterov") and values.get("form") != "averaging"
+    return sums and float(values["momentum"]) > 0
 
 
 # Claim B8 ------------------------------------------------------------------------------------------------------------
@@ -545,8 +547,8 @@ RANGE_CLAIMS = {
     "B8": RangeClaim(
         key="B8",
         title="The range test gives a cycle its two ends",
-        says="Raise the learning rate exponentially over a few hundred steps. Where the loss begins to fall is the base "
-        "of a cycle, and where it stops falling, before it rises, is the maximum.",
+        says="Raise the learning rate exponentially over a few hundred steps. Where the loss begins to fall is the "
+        "base of a cycle, and where it stops falling, before it rises, is the maximum.",
         condition="The test is short, so it knows what a rate does early in a run; a later stage may want less. Base "
         "and maximum are read where a tenth and nine tenths of the fall are done: a convention.",
         watch="the two marks under the curve, and where the three rules stand between or beside them",

@@ -56,6 +56,13 @@ PAGES = (
         "Compare learning-rate schedules on the same run, on a surface or on a network.",
     ),
     Page(
+        "pages/range_test.py",
+        "Range test",
+        ":material/speed:",
+        "Learning rate",
+        "Raise the learning rate in one short run, and read from its loss which rates are of use.",
+    ),
+    Page(
         "pages/training.py",
         "Training",
         ":material/neurology:",

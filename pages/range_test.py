@@ -1,0 +1,55 @@
+"""The range test: one short run in which the learning rate rises, and what its loss says about rates."""
+
+import streamlit as st
+
+from optviz.ui.frame import frame
+
+opened = frame("pages/range_test.py")  # this goes to the browser before the rest is imported
+
+from optviz.range_test import DIGITS, RANGE_CLAIMS
+from optviz.ui.desk import Desk
+from optviz.ui.frame import prepare_server
+from optviz.ui.lesson import claims_menu
+from optviz.ui.presets import RAVINE
+from optviz.ui.range_test import (
+    CODEC,
+    claim,
+    curve_panel,
+    handover_panel,
+    range_panel,
+    rules_table,
+    smoothing_panel,
+    subject_panel,
+)
+from optviz.ui.share import toolbar
+
+prepare_server(warm=RAVINE)
+desk = Desk("range_test", DIGITS, {key: claim.test for key, claim in RANGE_CLAIMS.items()}, CODEC)
+desk.open(arrived=opened.arrived)
+with opened.tools:
+    claims_menu(desk, RANGE_CLAIMS)
+    toolbar(desk)
+
+
+@st.fragment
+def laboratory() -> None:
+    """Controls beside the curve, and below it what the rules say and what becomes of it."""
+    controls, picture = st.columns([2, 7], gap="medium")
+    with controls:
+        subject_panel(desk)
+        range_panel(desk)
+    with picture:
+        desk.say()
+        opened_claim = st.container() if desk.preset else None
+        with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
+            smoothing_panel(desk)
+        found = curve_panel(desk)
+        handover_panel(desk, found)
+        rules_table(found)
+        if opened_claim:  # last, because it has to run more than the test itself
+            with opened_claim:
+                claim(desk)
+    desk.publish()
+
+
+laboratory()
