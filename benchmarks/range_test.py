@@ -6,10 +6,10 @@ For SGD with momentum and for Adam, and for each of five seeds (each with its ow
 order), a range test as the page runs it: 300 steps from 10⁻⁵ to 10, smoothed with β = 0.95, the median of five runs.
 Every rule's suggestion is then trained at a constant rate for 20 epochs, and so is every rate of the sweep: ten per
 decade from 10⁻⁴ to 1. The sweep's best rate is the one with the highest *validation* accuracy (of equals the middle
-one), as somebody would choose it; compared is the *test* accuracy, in percentage points. Every accuracy is the mean of three
-networks, because one example more or less is 0.28 points of a single one's. What the luckiest rate of the sweep reaches
-on the test part is stored beside it: nobody could have chosen it. The page's β was chosen by looking at the suggestions
-under seeds 0 to 4, so these seeds are others.
+one), as somebody would choose it; compared is the *test* accuracy, in percentage points. Every accuracy is the mean of
+three networks, because one example more or less is 0.28 points of a single one's. What the luckiest rate of the sweep
+reaches on the test part is stored beside it: nobody could have chosen it. The page's β was chosen by looking at the
+suggestions under seeds 0 to 4, so these seeds are others.
 
 Writes benchmarks/range_test.json and docs/range_test.md. Takes about five minutes.
 """
@@ -107,9 +107,9 @@ def document(found: dict[str, list[dict[str, Any]]]) -> str:
         "",
         "Made by `python -m benchmarks.range_test`, which says how: digits, 64 and 32 hidden units, batches of 32, 20",
         "epochs at a constant rate. Test accuracy in per cent, the mean of three networks, and in brackets the rate.",
-        "The sweep's best is the rate with the highest validation accuracy among 41; its luckiest test accuracy is that",
-        "of a rate that nobody could have chosen. A rule meets the bar where its rate stays at most one percentage point",
-        "of test accuracy behind the sweep's best, under each of the five seeds.",
+        "The sweep's best is the rate with the highest validation accuracy among 41; its luckiest test accuracy is",
+        "that of a rate that nobody could have chosen. A rule meets the bar where its rate stays at most one",
+        "percentage point of test accuracy behind the sweep's best, under each of the five seeds.",
     ]
     for name, rows in found.items():
         lines += ["", f"## {name}", "", f"| seed | {' | '.join(titles)} | sweep's best | luckiest |"]

@@ -17,7 +17,8 @@ from optviz.range_test import SUGGESTIONS, Curves, RangeTest
 from optviz.spec import number
 from optviz.training import Training
 
-ROW, PLOT, BELOW = 21, 330, 95  # px: of a label, of the plot area, of what stands below it
+ROW, PLOT, BELOW = 21, 330, 80  # px: of a label, of the plot area, of what stands below it
+ROOMY = 0.6  # of the axis: up to here a label has room on its right
 ROOM = 1.15  # the picture reaches so far above the largest loss before the last
 GRAY = HUES["gray"]
 
@@ -30,8 +31,7 @@ def range_figure(
     look = style(test.racer.optimizer.key)
     log = test.spacing == "exponential"
     seeds = len(found.loss)
-    smoothed = test.smoothing > 0
-    center = f"{'Smoothed' if smoothed else 'Raw'} loss, median of {seeds} seeds" if seeds > 1 else "Smoothed loss"
+    center = f"{'Smoothed' if test.smoothing else 'Raw'} loss{f', median of {seeds} seeds' if seeds > 1 else ''}"
     band = {"fill": "tonexty", "fillcolor": _faint(look.color, 0.22), "name": "Middle half of the seeds"}
     traces = [
         _line(found.lr, found.lower, {"width": 0}, hoverinfo="skip", showlegend=False),
@@ -147,9 +147,9 @@ def _in_rows(labels: list[tuple[float, str, str]], ends: list[float], log: bool)
 
 
 def _reaches_right(rate: float, ends: list[float], log: bool) -> bool:
-    """Whether a label at this rate has more room on its right."""
-    low, high = ends
-    return rate < (math.sqrt(low * high) if log else (low + high) / 2)
+    """Whether a label at this rate has room on its right."""
+    low, place, high = (math.log(value) if log else value for value in (ends[0], rate, ends[1]))
+    return place < low + ROOMY * (high - low)
 
 
 def _label(rate: float, text: str, color: str, row: int, ends: list[float], log: bool) -> dict[str, Any]:

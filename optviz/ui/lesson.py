@@ -65,6 +65,8 @@ def verdict(measured: Measured | None) -> str:
 
 def _neighbours(desk: Desk, claims: Mapping[str, C], claim: C) -> None:
     keys = list(claims)
+    if len(keys) < 2:
+        return
     at = keys.index(claim.key)
     for other, icon in (
         (keys[at - 1], ":material/arrow_back:"),

@@ -21,6 +21,7 @@ from optviz.range_test import (
     HIGH,
     LOW,
     RANGE_CLAIMS,
+    SMITH,
     SMOOTHING,
     SPACING,
     SUGGESTIONS,
@@ -49,7 +50,7 @@ from optviz.ui.presets import RAVINE
 from optviz.ui.training import MOONS
 
 assert isinstance(DIGITS.subject, Training)
-NOISY_VALLEY = Experiment(Pick("valley"), (Racer(Pick("sgd")),), noise=0.1)
+NOISY_VALLEY = Experiment(Pick("valley"), (Racer(Pick("sgd")),), noise=1.0)
 CODEC = RangeTests(Either(NOISY_VALLEY, DIGITS.subject))
 TITLES = {SURFACE: "Surface", NETWORK: "Network"}
 
@@ -288,13 +289,14 @@ def rules_table(found: Curves) -> None:
     apart = disagreement(suggested)
     if apart is not None:
         st.markdown(f"**Here the rules disagree by a factor of {number(apart, 3)}** (largest over smallest).")
-    lines = ["| Rule | Here, η | What it takes | When it is fooled | Source |", "| --- | --- | --- | --- | --- |"]
+    lines = ["| Rule | Here, η | What it takes | When it is fooled |", "| --- | --- | --- | --- |"]
     for key, entry in SUGGESTIONS.items():
         rate = suggested[key]
         here = number(rate, 3) if rate else "none: the loss never fell"
-        source = f"[{entry.source.authors}, {entry.source.year}]({entry.source.url})"
-        lines.append(f"| **{entry.title}** | {here} | {entry.summary} {entry.note} | {entry.fooled} | {source} |")
+        lines.append(f"| **{entry.title}** | {here} | {entry.summary} {entry.note} | {entry.fooled} |")
     st.markdown("\n".join(lines))
+    sources = {f"[{entry.source}]({entry.source.url})": None for entry in SUGGESTIONS.values()}
+    st.caption(f"The test: [{SMITH}]({SMITH.url}). The rules: {', '.join(sources)}.")
 
 
 # What becomes of it --------------------------------------------------------------------------------------------------
