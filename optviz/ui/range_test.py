@@ -329,7 +329,7 @@ ONE_CYCLE = (
 CYCLES = "Runs it with three triangular cycles between the base and the maximum."
 
 
-def laboratory(value: Experiment | Training) -> tuple[str, dict[str, list[str]]]:
+def page_of(value: Experiment | Training) -> tuple[str, dict[str, list[str]]]:
     """The page that shows a run which was handed over, and the fields of the link to it."""
     if isinstance(value, Training):
         return "pages/training.py", training_link.to_query(value, MOONS)
@@ -338,7 +338,7 @@ def laboratory(value: Experiment | Training) -> tuple[str, dict[str, list[str]]]
 
 def _run(value: Experiment | Training) -> None:
     """Open the page that shows it; a training is under way when it opens."""
-    page, query = laboratory(value)
+    page, query = page_of(value)
     if isinstance(value, Training):
         job = job_of_visitor("training", value)
         job.change(value)
