@@ -17,8 +17,8 @@ from optviz.range_test import SUGGESTIONS, Curves, RangeTest
 from optviz.spec import number
 from optviz.training import Training
 
-ROW, PLOT, BELOW = 21, 330, 80  # px: of a label, of the plot area, of what stands below it
-ROOMY = 0.6  # of the axis: up to here a label has room on its right
+ROW, PLOT, BELOW = 23, 330, 80  # px: of a label, of the plot area, of what stands below it
+ROOMY = 0.42  # of the axis: up to here a label has room on its right, on a telephone too
 ROOM = 1.15  # the picture reaches so far above the largest loss before the last
 GRAY = HUES["gray"]
 
@@ -163,5 +163,5 @@ def _label(rate: float, text: str, color: str, row: int, ends: list[float], log:
         "xanchor": "left" if _reaches_right(rate, ends, log) else "right",
         "text": f'<span style="color:{color}">■</span> {text}',
         "showarrow": False,
-        "font": {"size": 14},
+        "font": {"size": 13},
     }
