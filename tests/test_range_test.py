@@ -478,5 +478,6 @@ def test_what_was_stored_comes_out_again(stored):
     rates = bench.suggested("Adam", row["seed"])
     assert rates == {rule: pytest.approx(found["lr"], rel=1e-6) for rule, found in row["rules"].items()}
     rule = "minimum_over_ten"
-    again = bench.trained("Adam", row["seed"], rates[rule])
-    assert again == {part: row["rules"][rule][part] for part in bench.PARTS}
+    lr = rates[rule]
+    assert lr is not None
+    assert bench.trained("Adam", row["seed"], lr) == {part: row["rules"][rule][part] for part in bench.PARTS}
