@@ -25,6 +25,7 @@ from optviz.spec import Hyper
 
 LONGEST = 5000  # steps that one call of a program can record
 STRETCH, DRAWS_AT_MOST = 1024, 2**20  # of runs together, one call takes so many steps, on draws of so many bytes
+ROOM = 60  # runs of which one call finds out how they end
 FEW = 256  # points of each run that a sweep for a picture keeps; a sweep that wants more gets room for all
 
 
@@ -160,6 +161,52 @@ def sweep(
     arguments = _arguments(problem, rule, steps, steps, None)
     thetas, losses, grads = map(np.asarray, compiled(hypers, *arguments, np.int64(every)))
     return thetas[:, :points], losses[:, :points], grads[:, :points]
+
+
+class Endings(NamedTuple):
+    """How k runs end, and what of their way tells why, as NumPy arrays. Counts of steps are infinite if it never came
+    to that. The *tail* is the last `tail` steps of a run, with the points between which they lie."""
+
+    theta: np.ndarray  # (k, n)
+    loss: np.ndarray  # (k,), as are all others
+    lowest: np.ndarray  # the least finite loss on the way, start and end included; ∞ if there was none
+    lost: np.ndarray  # the first step after which the loss was not finite or θ beyond the fence
+    settled: np.ndarray  # steps after which the loss stays within the tolerance of the target
+    first: np.ndarray  # loss where the tail begins
+    low: np.ndarray  # least and largest loss in the tail
+    high: np.ndarray
+    turning: np.ndarray  # mean cosine between one step of the tail and the next; NaN if it never moved twice
+    length: np.ndarray  # how far the tail went, along its path
+
+
+def endings(
+    problem: Problem,
+    rule: Rule,
+    steps: int,
+    name: str,
+    values: Sequence[float] | np.ndarray,
+    *,
+    tail: int,
+    fence: tuple[Sequence[float] | np.ndarray, float],
+    target: float,
+    tolerance: float,
+) -> Endings:
+    """How the same run of 1 to LONGEST steps ends for 1 to ROOM values of one hyperparameter.
+
+    Nothing is recorded on the way. `fence` is (centre (n,), radius). The runs go one after another within one
+    program: vectorized over them it took as long, twice as long to compile, and one more compilation for each number
+    of values.
+    """
+    traced = [param.name for param in rule.optimizer.params if not param.static]
+    hypers = np.repeat(rule.hyper.traced[None], ROOM, axis=0)
+    hypers[: len(values), traced.index(name)] = values
+    compiled = program((problem.key, rule.key, "endings"), lambda: jax.jit(_build_endings(problem, rule)))
+    arguments = _arguments(problem, rule, steps, steps, None)
+    limits = np.array([fence[1], target, tolerance], dtype=np.float64)
+    told = (np.int64(len(values)), np.int64(tail), np.asarray(fence[0], dtype=np.float64), limits)
+    rows = np.asarray(compiled(hypers, *arguments, *told))[: len(values)]
+    size = len(problem.theta0)
+    return Endings(rows[:, :size], *rows[:, size:].T)
 
 
 def begin_together(problem: Problem, rule: Rule, thetas: np.ndarray) -> State:
@@ -363,6 +410,72 @@ def _build_lean(problem: Problem, rule: Rule, room: int) -> Callable:
         losses = jax.vmap(lambda theta: problem.loss(theta, values["problem"]))(thetas)
         slope = jax.grad(problem.objective)
         return thetas, losses, jax.vmap(lambda theta, i: slope(theta, draw_at(i), values["problem"]))(thetas, kept)
+
+    return run
+
+
+def _build_endings(problem: Problem, rule: Rule) -> Callable:
+    """Runs one after another, of which one row of numbers each is left: θ and the other fields of Endings."""
+    begin, move = _mover(problem, rule)
+
+    def run(hypers, values, carried, first, steps, draws, count, tail, centre, limits):
+        theta0 = carried[0]
+        radius, target, tolerance = limits
+        never = jnp.asarray(jnp.inf, theta0.dtype)
+
+        def loss_at(theta):
+            return problem.loss(theta, values["problem"])
+
+        def gone(theta, loss):
+            return ~((jnp.sqrt(jnp.sum((theta - centre) ** 2)) <= radius) & jnp.isfinite(loss))
+
+        def alone(hyper):
+            own = {**values, "rule": {**values["rule"], "hyper": hyper}}
+
+            def advance(i, now):
+                carry, before, (lowest, lost, settled, begun, low, high, turned, turns, length) = now
+                draw = jax.tree.map(lambda draw: jax.lax.dynamic_index_in_dim(draw, i, keepdims=False), draws)
+                carry, (_, _, step, *_), _ = move(own, carry, (first + i).astype(theta0.dtype), draw)
+                loss, done = loss_at(carry[0]), (i + 1).astype(theta0.dtype)
+                inside, size = i + 1 > steps - tail, jnp.sqrt(jnp.sum(step**2))  # of the tail, this step
+                product = size * jnp.sqrt(jnp.sum(before**2))
+                turning = inside & (i > steps - tail) & (product > 0)
+                return (
+                    carry,
+                    step,
+                    (
+                        jnp.where(jnp.isfinite(loss), jnp.minimum(lowest, loss), lowest),
+                        jnp.where(gone(carry[0], loss), jnp.minimum(lost, done), lost),
+                        jnp.where(loss - target <= tolerance, jnp.minimum(settled, done), never),
+                        jnp.where(i + 1 == steps - tail, loss, begun),
+                        jnp.where(i + 1 >= steps - tail, jnp.minimum(low, loss), low),
+                        jnp.where(i + 1 >= steps - tail, jnp.maximum(high, loss), high),
+                        turned + jnp.where(turning, jnp.sum(step * before) / product, 0.0),
+                        turns + turning,
+                        length + jnp.where(inside, size, 0.0),
+                    ),
+                )
+
+            loss0, zero = loss_at(theta0), jnp.zeros((), theta0.dtype)
+            whole = tail >= steps  # then the start lies in the tail too
+            known = (
+                jnp.where(jnp.isfinite(loss0), loss0, never),
+                jnp.where(gone(theta0, loss0), zero, never),
+                jnp.where(loss0 - target <= tolerance, zero, never),
+                loss0,
+                jnp.where(whole, loss0, never),
+                jnp.where(whole, loss0, -never),
+                zero,
+                zero,
+                zero,
+            )
+            carry, _, known = jax.lax.fori_loop(0, steps, advance, (begin(own, theta0), jnp.zeros_like(theta0), known))
+            lowest, lost, settled, begun, low, high, turned, turns, length = known
+            numbers = (loss_at(carry[0]), lowest, lost, settled, begun, low, high, turned / turns, length)
+            return jnp.concatenate([carry[0], jnp.stack(numbers)])
+
+        rows = jnp.zeros((ROOM, len(theta0) + len(Endings._fields) - 1))
+        return jax.lax.fori_loop(0, count, lambda i, rows: _put(rows, alone(hypers[i]), i), rows)
 
     return run
 

@@ -34,6 +34,17 @@ STATES = {
 }
 
 
+class Tail(NamedTuple):
+    """What the rules of STATES ask of the last tenth of a run."""
+
+    first: float  # loss where it begins and where it ends
+    last: float
+    low: float  # its least and its largest loss
+    high: float
+    turning: float  # mean cosine between one step and the next; NaN if it never moved twice
+    length: float  # of its path
+
+
 class Outcome(NamedTuple):
     """How a run ended. `at` is the step at which it diverged; `arrived` the first step within the tolerance of the
     lowest minimum; both are None if that never happened. `nearest` and `lowest`, which is f*, are None where the
@@ -58,12 +69,9 @@ def outcome(
     run: Trajectory, minima: Sequence[Minimum], window: tuple[float, float, float, float], tolerance: float
 ) -> Outcome:
     """Apply the rules of STATES to a run in the plane."""
-    left, right, bottom, top = window
-    diagonal = math.hypot(right - left, top - bottom)
-    centre = np.array([(left + right) / 2, (bottom + top) / 2])
+    diagonal, (centre, radius) = diagonal_of(window), fence(window, run.theta[0])
     with np.errstate(over="ignore", invalid="ignore"):
-        distance = _lengths(run.theta - centre)
-        near = distance <= FAR * diagonal + distance[0]
+        near = _lengths(run.theta - centre) <= radius
         lost = ~(near & np.isfinite(run.loss))  # NaN compares as not near
     at = int(np.argmax(lost)) if lost.any() else None
     nearest = min(minima, key=lambda m: math.dist((m.x, m.y), run.theta[-1]), default=None) if at is None else None
@@ -73,7 +81,9 @@ def outcome(
         close = run.loss - lowest <= tolerance
         arrived = int(np.argmax(close)) if close.any() else None
     return Outcome(
-        state="diverged" if at is not None else _state_of_tail(run, nearest, diagonal, tolerance),
+        state="diverged"
+        if at is not None
+        else state_of_tail(tail_of(run), run.theta[-1], nearest, diagonal, tolerance),
         loss=float(run.loss[-1]),
         nearest=nearest,
         distance=math.dist((nearest.x, nearest.y), run.theta[-1]) if nearest else math.nan,
@@ -83,21 +93,46 @@ def outcome(
     )
 
 
-def _state_of_tail(run: Trajectory, nearest: Minimum | None, diagonal: float, tolerance: float) -> str:
-    tail = min(run.steps, max(TAIL_AT_LEAST, math.ceil(TAIL_SHARE * run.steps)))
+def diagonal_of(window: tuple[float, float, float, float]) -> float:
+    """The length of a window's diagonal."""
+    left, right, bottom, top = window
+    return math.hypot(right - left, top - bottom)
+
+
+def fence(window: tuple[float, float, float, float], start: Sequence[float]) -> tuple[np.ndarray, float]:
+    """The centre and the radius of the circle beyond which a run has left for good."""
+    left, right, bottom, top = window
+    centre = np.array([(left + right) / 2, (bottom + top) / 2])
+    return centre, FAR * diagonal_of(window) + float(np.linalg.norm(np.asarray(start) - centre))
+
+
+def tail_steps(steps: int) -> int:
+    """How many steps the tail of a run has."""
+    return min(steps, max(TAIL_AT_LEAST, math.ceil(TAIL_SHARE * steps)))
+
+
+def tail_of(run: Trajectory) -> Tail:
+    """The last tenth of a run."""
+    tail = tail_steps(run.steps)
     loss, step = run.loss[-tail - 1 :], run.step[-tail:]
-    target = nearest.value if nearest else 0.0
-    if nearest and np.all(np.abs(loss - target) <= tolerance):
-        return "converged"
     lengths = _lengths(step)
     products = lengths[1:] * lengths[:-1]
     moved = products > 0
     turned = np.einsum("ij,ij->i", step[1:], step[:-1])[moved] / products[moved]
-    progress = loss[0] - loss[-1] > IMPROVEMENT * abs(loss[0] - target)
-    if turned.size and turned.mean() < TURNING and not progress:
+    turning = turned.mean() if turned.size else math.nan
+    return Tail(loss[0], loss[-1], loss.min(), loss.max(), turning, lengths.sum())
+
+
+def state_of_tail(tail: Tail, end: Sequence[float], nearest: Minimum | None, diagonal: float, tolerance: float) -> str:
+    """The state of a run that did not diverge, from its tail, where it ends and the minimum nearest to that."""
+    target = nearest.value if nearest else 0.0
+    if nearest and tail.high - target <= tolerance and target - tail.low <= tolerance:
+        return "converged"
+    progress = tail.first - tail.last > IMPROVEMENT * abs(tail.first - target)
+    if tail.turning < TURNING and not progress:  # NaN compares as not turning
         return "oscillating"
-    arriving = nearest and math.dist((nearest.x, nearest.y), run.theta[-1]) < NEAR * diagonal
-    return "stalled" if lengths.sum() < STANDSTILL * diagonal and not arriving else "moving"
+    arriving = nearest and math.dist((nearest.x, nearest.y), end) < NEAR * diagonal
+    return "stalled" if tail.length < STANDSTILL * diagonal and not arriving else "moving"
 
 
 def _lengths(vectors: np.ndarray) -> np.ndarray:

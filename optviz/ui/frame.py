@@ -63,6 +63,13 @@ PAGES = (
         "Raise the learning rate in one short run, and read from its loss which rates are of use.",
     ),
     Page(
+        "pages/calibration.py",
+        "Calibration",
+        ":material/tune:",
+        "Learning rate",
+        "The final loss at every learning rate, for all optimizers or for networks of several sizes.",
+    ),
+    Page(
         "pages/training.py",
         "Training",
         ":material/neurology:",

@@ -1,0 +1,105 @@
+/*
+ * A chart: one Plotly figure that follows the theme, keeps the visitor's zoom, and says what was clicked.
+ *
+ * Streamlit calls the default export for every script run and theme change with
+ *   data = { figure: { data, layout }, revision, alt, plotly: [where plotly.js is, best first] }
+ * and gets back one trigger: `clicked` = { curve: trace.meta, point: index among the trace's points }, for traces that
+ * have a meta. Colours "text", "line" and "band" in the figure stand for those of the theme. A narrow chart leaves out
+ * annotations whose name is "wide".
+ */
+
+let library = null; // the promise of Plotly: one load per page
+
+const NARROW = 560; // px
+const charts = new WeakMap();
+
+export default function ({ data, parentElement, setTriggerValue }) {
+  let chart = charts.get(parentElement);
+  if (!chart || !parentElement.contains(chart.root)) {
+    chart = createChart(parentElement);
+    charts.set(parentElement, chart);
+  }
+  chart.tell = (clicked) => setTriggerValue("clicked", clicked);
+  if (data) chart.data = JSON.parse(new TextDecoder().decode(data));
+  show(chart);
+  return () => setTimeout(() => parentElement.isConnected || destroyChart(chart));
+}
+
+function createChart(parent) {
+  const root = parent.querySelector(".oz-chart");
+  root.replaceChildren();
+  const graph = document.createElement("div");
+  const note = document.createElement("p");
+  note.className = "oz-chart-note";
+  root.setAttribute("role", "img");
+  root.append(note, graph);
+  const chart = { root, graph, note, data: null, listening: false, queue: Promise.resolve(), shown: "", gone: false };
+  chart.observer = new ResizeObserver(() => show(chart));
+  chart.observer.observe(root);
+  return chart;
+}
+
+function destroyChart(chart) {
+  chart.gone = true;
+  chart.observer.disconnect();
+  if (window.Plotly) window.Plotly.purge(chart.graph);
+}
+
+function show(chart) {
+  if (!chart.data) return;
+  chart.queue = chart.queue
+    .then(() => draw(chart))
+    .catch((problem) => {
+      console.warn("optviz:", problem);
+      chart.note.textContent = `The picture could not be drawn: ${problem.message}. Reload the page to try again.`;
+    });
+}
+
+async function draw(chart) {
+  const Plotly = await loadPlotly(chart.data.plotly);
+  const { clientWidth: width, clientHeight: height } = chart.root;
+  if (chart.gone || !width) return;
+  const theme = readTheme(chart.root);
+  const figure = painted(chart.data.figure, theme);
+  const layout = chartLayout(chart, figure.layout, theme, width, height);
+  const text = JSON.stringify([figure.data, layout]);
+  if (text !== chart.shown) {
+    chart.shown = text;
+    const buttons = [["zoom2d", "pan2d", "resetScale2d"]];
+    await Plotly.react(chart.graph, figure.data, layout, { displaylogo: false, modeBarButtons: buttons, showTips: false });
+  }
+  chart.note.textContent = "";
+  chart.root.setAttribute("aria-label", chart.data.alt);
+  if (!chart.listening) {
+    chart.listening = true;
+    chart.graph.on("plotly_click", ({ points: [point] }) => {
+      if (point.data.meta !== undefined) chart.tell({ curve: point.data.meta, point: point.pointIndex });
+    });
+  }
+  chart.root.dataset.ready = "true";
+}
+
+/** The figure with the theme's own colours where it names them. */
+function painted(figure, theme) {
+  const colors = { text: theme.text, line: theme.frame, band: fade(theme.text, 0.05), paper: theme.background };
+  return JSON.parse(
+    JSON.stringify(figure, (name, value) => (/color$/i.test(name) && typeof value === "string" ? (colors[value] ?? value) : value)),
+  );
+}
+
+function chartLayout(chart, own, theme, width, height) {
+  const stage = { theme, data: { revision: chart.data.revision } };
+  const narrow = width < NARROW;
+  const base = {
+    ...look(stage),
+    margin: { l: theme.size * 4.6, r: 12, t: theme.size * 2.4, b: theme.size * 3.4 },
+    hovermode: "closest",
+    showlegend: true,
+    legend: { orientation: "h", x: 0, y: 1, xanchor: "left", yanchor: "bottom", font: { size: theme.size, color: theme.text } },
+  };
+  const axes = {};
+  for (const name of Object.keys(own).filter((key) => /^[xy]axis/.test(key))) axes[name] = axisLook(stage, "");
+  const layout = merge({ ...base, ...axes }, own);
+  if (narrow) layout.annotations = (layout.annotations ?? []).filter((note) => note.name !== "wide");
+  return { ...layout, width, height };
+}

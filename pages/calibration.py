@@ -1,0 +1,63 @@
+"""The calibration page: the final loss against the learning rate, for all optimizers or networks at once."""
+
+import streamlit as st
+
+from optviz.ui.frame import frame
+
+opened = frame("pages/calibration.py")  # this goes to the browser before the rest is imported
+
+from optviz.calibration import CLAIMS
+from optviz.ui.calibration import (
+    CODEC,
+    claim_words,
+    controls_panel,
+    mode_choice,
+    network_panel,
+    optimizers_choice,
+    run_buttons,
+    surface_panel,
+    table,
+    ticking,
+)
+from optviz.ui.desk import Desk
+from optviz.ui.frame import prepare_server
+from optviz.ui.lesson import claim_panel, claims_menu
+from optviz.ui.presets import RAVINE
+from optviz.ui.share import toolbar
+
+prepare_server(warm=RAVINE)
+desk = Desk("calibration", CODEC.surface, {key: claim.calibration for key, claim in CLAIMS.items()}, CODEC)
+desk.open(arrived=opened.arrived)
+with opened.tools:
+    claims_menu(desk, CLAIMS)
+    toolbar(desk)
+
+
+@st.fragment
+def laboratory() -> None:
+    """Controls beside the picture."""
+    controls, picture = st.columns([2, 7], gap="medium")
+    with controls:
+        mode_choice(desk)
+        controls_panel(desk)
+    with picture:
+        desk.say()
+        claim_panel(desk, CLAIMS)
+        if desk.experiment.mode == "surface":
+            optimizers_choice(desk)
+        else:
+            run_buttons(desk)
+        st.fragment(curves, run_every=ticking(desk))()
+    desk.publish()
+
+
+def curves() -> None:
+    """The curves as they stand, what they say, and the table."""
+    said = st.container()
+    found = surface_panel(desk) if desk.experiment.mode == "surface" else network_panel(desk)
+    with said:
+        claim_words(desk, found)
+    table(desk, found)
+
+
+laboratory()
