@@ -84,7 +84,7 @@ SHARED = {
 }  # set for all rules at once that have them by default
 
 FIRST_ORDER = tuple(key for key, entry in OPTIMIZERS.items() if entry.family != SECOND_ORDER)
-FACTOR = 10.0  # a final loss within this factor of the best counts as good
+FACTORS = {"surface": 10.0, "network": 2.0}  # a final loss within this factor of the best counts as good
 BLOWN_UP = 10.0  # a network whose loss is this many times what it was before training has diverged
 SIZES_AT_MOST = 8
 SIZES = {"width": (4, 16, 64, 256), "depth": (1, 2, 3, 4, 5, 6)}  # that a visitor begins with
@@ -93,8 +93,8 @@ STEPS_AT_MOST = 1_000_000  # steps × seeds, over all trainings
 
 SHAPES = {
     "too small": "a rate below the best, and the run has not come as far: it is on its way, or creeps",
-    "right": f"the final loss lies above the minimum by at most {FACTOR:g} times what the best rate leaves, "
-    "or by less than the tolerance",
+    "right": f"the final loss lies above the minimum by at most {FACTORS['surface']:g} times what the best rate "
+    f"leaves, or by less than the tolerance; of a network it is at most {FACTORS['network']:g} times that of the best",
     "oscillating": "a rate above the best, and successive steps at the end point back at each other, to and fro",
     "too large": "a rate above the best, and the run ends higher up without such a rhythm, or somewhere else",
     "diverged": "the loss stopped being finite, or the run left for good; of a network also a loss more than "
@@ -183,6 +183,11 @@ class Calibration:
         return self.axis if isinstance(self.on, Training) else "surface"
 
     @property
+    def factor(self) -> float:
+        """How many times the best final loss still counts as good."""
+        return FACTORS["network" if isinstance(self.on, Training) else "surface"]
+
+    @property
     def rates(self) -> np.ndarray:
         """The grid, (count,): the ends exactly, and each the same factor above the last."""
         return np.geomspace(self.low, self.high, self.count)
@@ -256,6 +261,7 @@ def shapes(
     oscillating: np.ndarray,
     settled: np.ndarray,
     tolerance: float,
+    factor: float,
 ) -> tuple[tuple[str, ...], int | None]:
     """What is wrong with each of k rates, by the rules of SHAPES, and the index of the best one, None if all diverge.
     `settled` is ∞ where the loss did not stay within the tolerance."""
@@ -265,7 +271,7 @@ def shapes(
     ranks = [(not there, math.isinf(steps), steps if np.isfinite(steps) else above) for there, steps, above in
              zip(standing, settled, height, strict=True)]  # fmt: skip
     best = min(range(len(rates)), key=ranks.__getitem__)
-    good = height <= max(FACTOR * height[best], tolerance)
+    good = height <= max(factor * height[best], tolerance)
 
     def shape(i: int) -> str:
         if not standing[i]:
@@ -330,7 +336,13 @@ def _curve(racer: Racer, grid: tuple[float, float, int], tolerance: float, *cond
         states = [state(experiment, minima, i, ends) for i in range(len(rates))]
         height = ends.loss - lowest
         found, best = shapes(
-            rates, height, diverged, np.array([one == "oscillating" for one in states]), ends.settled, tolerance
+            rates,
+            height,
+            diverged,
+            np.array([one == "oscillating" for one in states]),
+            ends.settled,
+            tolerance,
+            FACTORS["surface"],
         )
     more = {"lowest": ends.lowest - lowest, "settled": ends.settled, "lost": ends.lost, "x": ends.theta[:, 0]}
     return Curve(racer.optimizer.key, rates, height, found, best, {**more, "y": ends.theta[:, 1]})
@@ -462,7 +474,9 @@ def _network_curve(name: str, rates: np.ndarray, ends: Sequence[Ending]) -> Curv
     found, best = ((), None)
     if ends:
         never = np.full(len(ends), math.inf)
-        found, best = shapes(rates[: len(ends)], known, diverged, np.zeros(len(ends), bool), never, 0.0)
+        found, best = shapes(
+            rates[: len(ends)], known, diverged, np.zeros(len(ends), bool), never, 0.0, FACTORS["network"]
+        )
     more = {
         "from": column([_quantile(end.loss, 0.25) for end in ends]),
         "to": column([_quantile(end.loss, 0.75) for end in ends]),
@@ -551,7 +565,7 @@ def _moves_with_architecture(calibration: Calibration, curves: Sequence[Curve]) 
         numbers,
         f"The best rate is {{first}} with {words[0]} and {{last}} with {words[1]}; from one network to another it "
         "moves by up to a factor of {ratio}, and neighbours on the grid differ by {grid}.",
-        (numbers["ratio"] > 1.5 * step, "the best rates of these networks are neighbours on the grid"),
+        (numbers["ratio"] > 1.1 * step, "the best rates of these networks are neighbours on the grid"),
         (first.shapes[0] == "too small", "the smallest rate of this grid is not too small"),
     )
 

@@ -73,11 +73,11 @@ def calibration_record(calibration: Calibration, curves: Sequence[Curve], limits
     if any(_arrived(curve, floor).any() for curve in curves):
         bottom = low - 1.1 * strip
         bands.append(_band(bottom, low - 0.1 * strip))
-        notes.append(_note(bottom, f"within {number(floor)} of the minimum", "bottom"))
+        notes.append(_note(bottom, f"within {number(floor)} of the minimum: arrived", "bottom"))
     for place, limit in enumerate(limits):
         if calibration.low <= limit.rate <= calibration.high:
             bands.append(_line(limit, _look(calibration, 0, curves[0])._replace(color=style(limit.optimizer).color)))
-            notes.append(_limit_note(limit, place))
+            notes.append(_limit_note(limit, place, high))
     last = math.log10(calibration.high) + 0.02 * math.log10(calibration.high / calibration.low)
     first = math.log10(calibration.low) - 0.02 * math.log10(calibration.high / calibration.low)
     upright = {"domain": [0.0 if surface else 0.36, 1.0]}
@@ -86,7 +86,7 @@ def calibration_record(calibration: Calibration, curves: Sequence[Curve], limits
             "type": "log",
             "range": [first, last],
             "title": {"text": "learning rate η"},
-            "dtick": 1,
+            **_ticks(math.log10(calibration.low), math.log10(calibration.high)),
             "anchor": "y" if surface else "y2",
         },
         "yaxis": {
@@ -98,7 +98,6 @@ def calibration_record(calibration: Calibration, curves: Sequence[Curve], limits
         },
         "shapes": bands,
         "annotations": notes,
-        "margin": {"t": 62 if limits else 34},
     }
     if not surface:
         layout["yaxis2"] = {"domain": [0.0, 0.26], "title": {"text": "validation accuracy"}, "nticks": 4}
@@ -283,12 +282,12 @@ def _line(limit: Limit, look: _Look) -> dict[str, Any]:
             "line": {"color": look.color, "width": 1.5, "dash": "dash"}}  # fmt: skip
 
 
-def _limit_note(limit: Limit, place: int) -> dict[str, Any]:
-    """The line's words stand above the picture, to the left and to the right of it, so that two do not meet."""
+def _limit_note(limit: Limit, place: int, height: float) -> dict[str, Any]:
+    """The line's words stand below the upper strip, one to the left and one to the right, so that two do not meet."""
     text = f"{limit.formula} = {number(limit.rate, 3)}" + ("" if limit.exact else " (near the minimum)")
-    return {"xref": "x", "x": math.log10(limit.rate), "yref": "paper", "y": 1, "yanchor": "bottom",
+    return {"xref": "x", "x": math.log10(limit.rate), "yref": "y", "y": height, "yanchor": "top",
             "xanchor": "right" if place % 2 == 0 else "left", "text": text, "showarrow": False,
-            "font": {"color": style(limit.optimizer).color}}  # fmt: skip
+            "bgcolor": "paper", "font": {"color": style(limit.optimizer).color}}  # fmt: skip
 
 
 def _ticks(low: float, high: float) -> dict[str, Any]:

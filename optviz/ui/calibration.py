@@ -16,7 +16,6 @@ from optviz import link, training_link
 from optviz.calibration import (
     CLAIMS,
     COUNT,
-    FACTOR,
     FIRST_ORDER,
     HIGH,
     LOW,
@@ -53,13 +52,13 @@ from optviz.verdict import Measured
 
 DIGITS = Training(
     Pick("digits"),
-    (Configuration(Net(hidden=(16,)), Racer(Pick("sgd", {"lr": tuned_lr_network("sgd")}))),),
+    (Configuration(Net(hidden=(16,)), Racer(Pick("adam", {"lr": tuned_lr_network("adam")}))),),
     epochs=3,
     seeds=3,
 )
-NETWORKS = Calibration(DIGITS, low=1e-3, high=10.0, count=13)
+NETWORKS = Calibration(DIGITS, low=1e-3, high=1.0, count=19)
 CODEC = Calibrations(VALLEY, NETWORKS)
-MODES = {"surface": "Surface", "width": "Network width", "depth": "Network depth"}
+MODES = {"surface": "Surface", "width": "Width", "depth": "Depth"}
 SLICE = 0.4  # seconds of training between two pictures
 TICK = 0.3  # seconds from one slice to the next
 LAYERS = Param(
@@ -259,6 +258,7 @@ def optimizers_choice(desk: Desk[Calibration]) -> None:
         calibration.optimizers,
         format_func=lambda name: f":{style(name).hue}[●] {OPTIMIZERS[name].title}",
         selection_mode="multi",
+        wrap=True,
         key=key,
         on_change=desk.callback(lambda old, names: replace(old, chosen=tuple(names or ())), key),
         help="These curves stand out and the others stand behind. With none chosen, all are alike.",
@@ -406,8 +406,8 @@ def table(desk: Desk[Calibration], curves: Sequence[Curve]) -> None:
     st.markdown("\n".join(f"| {' | '.join(row)} |" for row in rows))
     st.caption(
         f"The good range is around the best rate: decades (factors of 10) in which the final loss stays within a "
-        f"factor of {FACTOR:g} of the best" + (" or within the tolerance of the minimum." if surface else ".")
-        + " A single rate stands for less than one step of the grid."
+        f"factor of {calibration.factor:g} of the best{' or within the tolerance of the minimum' * surface}."
+        " A single rate stands for less than one step of the grid."
     )  # fmt: skip
     with folded("What the forms mean", desk.key("forms")) as seen:
         if seen:
