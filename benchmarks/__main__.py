@@ -14,13 +14,14 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import browser, live, networks, surfaces, sweep, visitors
+from benchmarks import browser, calibration, live, networks, surfaces, sweep, visitors
 from benchmarks.report import Benchmark, Line, Missing, Readings, document, table
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "performance.md"
 BENCHMARKS: dict[str, Benchmark] = {
     **surfaces.BENCHMARKS,
     **sweep.BENCHMARKS,
+    **calibration.BENCHMARKS,
     **browser.BENCHMARKS,
     **visitors.BENCHMARKS,
     **networks.BENCHMARKS,

@@ -69,7 +69,7 @@ def calibration_record(calibration: Calibration, curves: Sequence[Curve], limits
     traces += _legend(curves)
     bands = [_band(high + 0.1 * strip, high + 1.1 * strip)]
     notes = [_note(high + 0.1 * strip, "diverged", "bottom")]
-    bottom = low - 0.1 * strip
+    bottom = low - 0.4 * strip
     if any(_arrived(curve, floor).any() for curve in curves):
         bottom = low - 1.1 * strip
         bands.append(_band(bottom, low - 0.1 * strip))
@@ -186,6 +186,8 @@ def _traces(
         star = {"color": look.color, "size": 15, "symbol": "star", "line": {"color": "paper", "width": 1}}
         drawn.append({**common, "x": [float(curve.rates[curve.best])], "y": [here], "text": [hover[curve.best]],
                       "mode": "markers", "marker": star, "meta": f"best {index}"})  # fmt: skip
+    if not isinstance(calibration.on, Experiment):
+        drawn[0]["showlegend"] = True
     return drawn
 
 

@@ -323,8 +323,15 @@ def run_buttons(desk: Desk[Calibration]) -> None:
             st.button("Stop", icon=":material/stop:", key=desk.key("stop"), on_click=press, args=(False,),
                       help="Keep what is done and go on later.")  # fmt: skip
         else:
-            st.button("Measure", icon=":material/play_arrow:", type="primary", key=desk.key("measure"), on_click=press,
-                      args=(True,), help="Train every network at every rate: seconds to a minute.")  # fmt: skip
+            st.button(
+                "Measure",
+                icon=":material/play_arrow:",
+                type="primary",
+                key=desk.key("measure"),
+                on_click=press,
+                args=(True,),
+                help="Train every network at every rate. The bar tells how far it is; Stop keeps what is done.",
+            )
         assert isinstance(calibration.on, Training)
         on = calibration.on
         st.caption(
