@@ -35,7 +35,6 @@ with opened.tools:
 
 @st.fragment
 def laboratory() -> None:
-    """Controls beside the picture."""
     controls, picture = st.columns([2, 7], gap="medium")
     with controls:
         mode_choice(desk)
