@@ -48,7 +48,7 @@ def final_loss(name: str, rate: float, options: dict[str, float]) -> float:
         loss = rosenbrock(theta)
         loss.backward()
         optimizer.step()
-    return float(rosenbrock(theta))
+    return float(rosenbrock(theta).detach())
 
 
 def moves() -> Callable[[], object]:
