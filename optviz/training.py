@@ -216,6 +216,11 @@ LOOKS = {param.name: param for param in (VIEW, QUANTITY)}
 CURVES = {  # name: (title, what it shows, whether on a log axis)
     "loss": ("Loss", "Mean loss over all examples of a part, without penalties and with nothing dropped.", True),
     "accuracy": ("Accuracy", "Share of examples whose class is answered.", False),
+    "test": (
+        "Test accuracy",
+        "Share of the test examples whose class is answered: to compare, never to choose.",
+        False,
+    ),
     "lr": ("Learning rate η", "The learning rate that the schedule gives at each step.", True),
     "gap": ("Generalization gap", "Validation loss minus training loss, the median over seeds.", False),
     "noise": (

@@ -10,7 +10,7 @@ Parts of pictures that do not change carry a name (`id`), so that they can be se
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -112,7 +112,7 @@ def _lines(training: Training, progress: Progress) -> list[dict[str, Any]]:
             for what in ("loss", "accuracy"):
                 series |= _spread(what, getattr(history, f"{part}_{what}"))
             if part == parts[0]:
-                series |= _more(history)
+                series |= _more(history) | _spread("test", history.test_accuracy)
             racers.append(
                 {
                     "id": f"{index}-{part}",
@@ -176,8 +176,19 @@ def earliest_stop(history: History) -> tuple[int, float, float] | None:
     return int(history.moments[best]), float(loss[best]), float(loss[-1] - loss[best])
 
 
+def same_accuracy(histories: Sequence[History]) -> tuple[float, list[int]]:
+    """The highest test accuracy that all configurations come to, in the median over seeds, and the measured moment at
+    which each first does."""
+    medians = [np.median(history.test_accuracy, axis=0) for history in histories]
+    level = min(float(median.max()) for median in medians)
+    firsts = [int(np.argmax(median >= level)) for median in medians]
+    return level, [int(history.moments[first]) for history, first in zip(histories, firsts, strict=True)]
+
+
 def _curves(training: Training, progress: Progress) -> list[dict[str, Any]]:
-    wanted = [name for name in training.curves if name != "accuracy" or training.task == "classification"]
+    classes = training.task == "classification"
+    shown = {"accuracy": classes, "test": classes and len(training.parts.test.y) > 0}
+    wanted = [name for name in training.curves if shown.get(name, True)]
     specs = []
     for name in wanted:
         title, alt, log = CURVES[name]
@@ -188,6 +199,10 @@ def _curves(training: Training, progress: Progress) -> list[dict[str, Any]]:
                 {"x": step, "y": loss, "kind": "minimum", "label": "lowest"} for step, loss, _ in filter(None, stops)
             ]
             spec["note"] = "★ lowest validation loss: stop here" if spec["marks"] else ""
+        if name == "test" and len(progress.histories) > 1:
+            level, steps = same_accuracy(progress.histories)
+            spec["marks"] = [{"x": step, "y": level, "kind": "minimum", "label": "the same accuracy"} for step in steps]
+            spec["note"] = f"★ each comes to {level:.1%}"
         specs.append({**spec, "figure": {"layout": {}}})
     return specs
 
