@@ -8,7 +8,7 @@ opened = frame("pages/descent.py")  # this goes to the browser before the rest i
 
 from streamlit.delta_generator import DeltaGenerator
 
-from optviz.claims import CLAIMS
+from optviz.rate_claims import ON_SURFACES
 from optviz.ui.desk import Desk
 from optviz.ui.exports import export_panel
 from optviz.ui.frame import prepare_server
@@ -20,10 +20,10 @@ from optviz.ui.share import toolbar
 from optviz.ui.turns import in_turn
 
 prepare_server(warm=RAVINE)
-desk = Desk("descent", default=RAVINE, presets={key: claim.experiment for key, claim in CLAIMS.items()})
+desk = Desk("descent", default=RAVINE, presets={key: claim.experiment for key, claim in ON_SURFACES.items()})
 desk.open(arrived=opened.arrived)
 with opened.tools:
-    claims_menu(desk, CLAIMS)
+    claims_menu(desk, ON_SURFACES)
     toolbar(desk)
 
 
@@ -57,7 +57,7 @@ def race(controls: DeltaGenerator) -> None:
         memory_panel(desk, runs)
         if claim:  # last, because it may have to run more than the race itself
             with claim:
-                claim_panel(desk, CLAIMS, lambda claim: measured_on(claim, desk.experiment))
+                claim_panel(desk, ON_SURFACES, lambda claim: measured_on(claim, desk.experiment))
         desk.publish()
 
 

@@ -7,7 +7,7 @@ from optviz.ui.frame import frame
 opened = frame("pages/training.py")  # this goes to the browser before the rest is imported
 
 from optviz import training_link
-from optviz.network_claims import NETWORK_CLAIMS
+from optviz.rate_claims import ON_NETWORKS
 from optviz.ui.desk import Desk
 from optviz.ui.frame import prepare_server
 from optviz.ui.lesson import claim_panel, claims_menu
@@ -25,10 +25,10 @@ from optviz.ui.training import (
 )
 
 prepare_server(warm=RAVINE)
-desk = Desk("training", MOONS, {key: claim.training for key, claim in NETWORK_CLAIMS.items()}, training_link)
+desk = Desk("training", MOONS, {key: claim.training for key, claim in ON_NETWORKS.items()}, training_link)
 desk.open(arrived=opened.arrived)
 with opened.tools:
-    claims_menu(desk, NETWORK_CLAIMS)
+    claims_menu(desk, ON_NETWORKS)
     toolbar(desk, also=job_of(desk).reset)
 
 
@@ -42,7 +42,7 @@ def laboratory() -> None:
         configurations_panel(desk)
     with picture:
         desk.say()
-        claim_panel(desk, NETWORK_CLAIMS)
+        claim_panel(desk, ON_NETWORKS)
         run_panel(desk, job)
         live()
     desk.publish()

@@ -24,7 +24,7 @@ LAYERS = [
     {"training"},
     {"link", "anatomy", "claims", "network_claims", "range_test", "calibration"},
     {"glossary"},
-    {"training_link", "scheduled"},
+    {"training_link", "scheduled", "rate_claims"},
     {"either_link"},
     {"range_test_link", "calibration_link"},
     {"figures"},

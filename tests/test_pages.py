@@ -21,6 +21,7 @@ from optviz.experiment import PINS_AT_MOST, RACERS_AT_MOST, SETTINGS, Experiment
 from optviz.glossary import WORDS, symbols
 from optviz.link import to_query
 from optviz.optimizers import OPTIMIZERS
+from optviz.rate_claims import ON_SURFACES
 from optviz.schedules import SCHEDULES
 from optviz.spec import Param, Value, number
 from optviz.surfaces import SURFACES
@@ -488,13 +489,13 @@ def says(at: AppTest) -> str:
     return "\n".join(element.value for element in at.markdown)
 
 
-@pytest.mark.parametrize("key", CLAIMS)
+@pytest.mark.parametrize("key", ON_SURFACES)
 def test_a_claim_opens_with_its_experiment_and_its_number(descent, key):
     visit(descent, {"claim": [key]})
     assert not descent.exception
-    assert experiment(descent) == CLAIMS[key].experiment
+    assert experiment(descent) == ON_SURFACES[key].experiment
     assert address(descent) == {"claim": [key]}
-    measured = CLAIMS[key].measure(CLAIMS[key].experiment)
+    measured = ON_SURFACES[key].measure(ON_SURFACES[key].experiment)
     assert measured is not None
     assert measured.sentence in says(descent)
     assert ":green[" in says(descent)

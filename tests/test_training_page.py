@@ -12,6 +12,7 @@ from streamlit.testing.v1 import AppTest
 from optviz.datasets import DATASETS
 from optviz.experiment import Pick
 from optviz.network_claims import NETWORK_CLAIMS
+from optviz.rate_claims import ON_NETWORKS
 from optviz.training import CONFIGURATIONS_AT_MOST, VIEW, Training
 from optviz.training_link import to_query
 from optviz.ui.jobs import Job
@@ -220,9 +221,9 @@ def says(at: AppTest) -> str:
     return " ".join(markdown.value for markdown in at.markdown)
 
 
-@pytest.mark.parametrize("key", NETWORK_CLAIMS)
+@pytest.mark.parametrize("key", ON_NETWORKS)
 def test_a_claim_opens_with_its_training(laboratory, key):
-    claim = NETWORK_CLAIMS[key]
+    claim = ON_NETWORKS[key]
     visit_claim(laboratory, key)
     assert training(laboratory) == claim.training
     assert claim.says in says(laboratory)

@@ -14,9 +14,9 @@ from optviz.descent import schedulable
 from optviz.experiment import SEED, Pick, Racer
 from optviz.figures.theme import style
 from optviz.figures.training import earliest_stop, names, training_record
-from optviz.network_claims import NETWORK_CLAIMS
 from optviz.networks import ACTIVATIONS, INITS, LOSSES
 from optviz.optimizers import OPTIMIZERS
+from optviz.rate_claims import ON_NETWORKS
 from optviz.schedules import SCHEDULES
 from optviz.spec import Entry, Param, number
 from optviz.training import (
@@ -508,7 +508,7 @@ def _nothing() -> None:
 def claim_verdict(desk: Desk[Training], glance: Glance) -> None:
     """The verdict on the open claim, by the run as it is drawn. A run that goes on is not measured: that could take
     longer than a tick."""
-    claim = NETWORK_CLAIMS.get(desk.preset or "")
+    claim = ON_NETWORKS.get(desk.preset or "")
     if claim is None or glance.progress is None:
         return
     if glance.running:
