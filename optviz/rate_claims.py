@@ -438,6 +438,8 @@ def rising(e: Experiment, constant: Racer, cyclic: Racer) -> Measured | None:
     if not (_plain(constant) and _plain(cyclic)):
         return None
     minima = e.entry.minima_at(e.surface_values)
+    if len(minima) < 2:  # so sharp, or so wide, that the wells are one
+        return None
     sharp, flat = max(minima, key=lambda m: m.x), min(minima, key=lambda m: m.x)
     places = np.array([(sharp.x, sharp.y), (flat.x, flat.y)])
     curved = hessians(e.problem, places)
@@ -543,7 +545,7 @@ SOME_NOISE = 0.3
 
 @on_surface(
     "B13",
-    title="Decrease the step when the error has not decreased",
+    title="Smaller steps when the error has not decreased",
     says="If the last step has not decreased the error, make the next ones smaller; while it decreases, let them grow "
     "again slowly.",
     condition="Without noise. With noise about every second step fails to decrease the loss whatever the rate is, and "
