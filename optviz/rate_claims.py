@@ -294,8 +294,8 @@ def _off(ran: Trajectory, planned: np.ndarray, peak: float) -> tuple[float, floa
     title="Performance scheduling",
     says="Cut the rate by a factor when the loss has stopped falling, and go on.",
     condition="With patience enough for what chance does: noise makes the loss rise and fall at any rate, and the best "
-    "value so far is a lucky one. On a surface the schedule watches the loss at every step, noise included; on a "
-    "network the loss on validation data, once an epoch.",
+    "value so far is a lucky one. On a surface the schedule watches the loss at every step; on a network "
+    "it watches the loss on validation data, once an epoch.",
     watch="The curve of η: it waits, and each cut is followed by a lower floor of the loss.",
     sources=(GERON, LECTURE),
     surfaces=("valley", "sphere", "steep_valley"),
