@@ -721,6 +721,87 @@ def annealing_network(t: Training, constant: Entrant, scheduled: Entrant) -> Mea
 
 
 @on_network(
+    "B4n",
+    title="Performance scheduling, on a network",
+    says="Cut the rate when the loss on validation data has stopped falling, looked at once an epoch.",
+    condition="With validation data to look at, which then have helped to choose: what the network is worth is for the "
+    "test data to say. Patience is counted in epochs; too little of it cuts by mere chance.",
+    watch="The curve of η: every cut comes at the end of an epoch, and after the first the validation loss stops "
+    "jumping.",
+    sources=(GERON, LECTURE),
+    fits=_one_net,
+    training=Training(
+        Pick("moons", {"noise": 0.3}),
+        _trained(
+            NARROW,
+            _racer("sgd", {"lr": 1.0}),
+            _racer("sgd", {"lr": 1.0}, Pick("plateau", {"factor": 0.3, "patience": 5})),
+        ),
+        epochs=60,
+    ),
+)
+def performance_network(t: Training, constant: Entrant, plateau: Entrant) -> Measured | None:
+    if t.steps > plateau.affordable:
+        return None
+    own, each = SCHEDULES["plateau"].complete(dict(_rate(plateau.racer).values)), t.steps_an_epoch
+    patience, rates = int(own["patience"]), plateau.history.lr
+    cuts = np.flatnonzero(np.diff(rates) < 0) + 1
+    looks = _at_epochs(plateau, t.epochs)
+    stalled = all(
+        np.min(looks[max(0, epoch - patience) : epoch + 1]) >= _improvement(looks[: max(1, epoch - patience)], own)
+        for epoch in cuts // each
+    )
+    tails = {
+        name: np.median(one.history.validation_loss[:, -max(1, len(one.history.moments) // 4) :].mean(axis=1))
+        for name, one in (("constant", constant), ("plateau", plateau))
+    }
+    numbers: dict[str, Any] = {
+        "factor": own["factor"],
+        "patience": patience,
+        "cuts": len(cuts),
+        "peak": _lr(plateau),
+        "last": rates[-1],
+        "best": np.min(looks),
+        **tails,
+    }
+    facts = (
+        "The rate was cut {cuts} times by the factor {factor}, each time after more than {patience} epochs without a "
+        "new best, and went from {peak} to {last}. The best validation loss at the end of an epoch was {best}. "
+    )
+    if len(cuts):
+        numbers |= {"first": cuts[0] / each, "then": looks[cuts[0] // each]}
+        facts += "The first cut came after {first} epochs, at a validation loss of {then}. "
+    facts += (
+        "In the mean of the last quarter the validation loss is {plateau} with the cuts and {constant} with the "
+        "constant rate."
+    )
+    return judged(
+        numbers,
+        facts,
+        (len(cuts), "it was never cut"),
+        (not (cuts % each).any(), "a cut came within an epoch"),
+        (stalled, "a cut came though the validation loss had fallen"),
+        (tails["plateau"] < tails["constant"], "the cuts came too early, or had nothing to gain"),
+    )
+
+
+def _at_epochs(one: Entrant, epochs: int) -> np.ndarray:
+    """The validation loss of the first seed's network before each epoch, (epochs,)."""
+    t, problem, rule = one.training, one.problem, one.racer.rule
+    state, looks = begin_together(problem, rule, one.starts), []
+    for _ in range(epochs):
+        looks.append(one.loss(state.theta[0], t.parts.validation))
+        state = descend_together(problem, rule, t.steps_an_epoch, one.seeds, state, horizon=t.steps).state
+    return np.array(looks)
+
+
+def _improvement(looks: np.ndarray, own: dict[str, Any]) -> float:
+    """What a loss must fall below to be a new best."""
+    best = np.min(looks)
+    return float(best - own["threshold"] * abs(best))
+
+
+@on_network(
     "B6",
     title="Decay with SGD, and with Adam",
     says="Learning-rate decay is common with SGD and less common with Adam: so says the lecture.",

@@ -120,16 +120,11 @@ def b3(n):
     assert n["loss_8"] == close(n["constant"])  # the counter-example: a warm-up alone ends where the constant rate does
 
 
-def watched(kappa: float, theta: np.ndarray, xi: np.ndarray, sigma: float) -> float:
-    """What a schedule that watches sees on a surface: the loss of the step, with its noise."""
-    return float(loss_in_valley(kappa, theta[None])[0] + sigma * xi @ theta)
-
-
 def b4(n):
     xi, theta, share, best, waited = standard_normal(0, 0, 600), np.array([-1.8, 1.0]), 1.0, math.inf, 0
     path, cuts = [theta], []
     for t in range(600):
-        value = watched(10.0, theta, xi[t], 1.0)
+        value = loss_in_valley(10.0, theta[None])[0]
         if best == math.inf or value < best - 1e-4 * abs(best):
             best, waited = value, 0
         else:
@@ -202,7 +197,7 @@ def b13(n):
         xi, theta, share, last = standard_normal(0, 0, 300), np.array([-1.8, 1.0]), 1.0, math.inf
         path, failed = [theta], 0
         for t in range(300):
-            value = watched(25.0, theta, xi[t], sigma)
+            value = loss_in_valley(25.0, theta[None])[0]
             failed += not value < last
             share = min(1.05 * share, 1.0) if value < last else 0.5 * share
             last = value
@@ -332,6 +327,31 @@ def b3n(n):
     assert max(n["apart"], n["step"]) < 1e-12
 
 
+def b4n(n):
+    """Epoch by epoch: look at the validation loss, perhaps cut, and take the epoch's steps."""
+    training, rates, looks, share, best, waited = preset("B4n"), [math.nan] * 480, [], 1.0, math.inf, 0
+    run = learn(training, 1, 0, rates)  # which reads the rate of a step when it takes it
+    layers = next(run)
+    for epoch in range(60):
+        looks.append(entropy(training, 1, layers, "validation"))
+        if best == math.inf or looks[-1] < best - 1e-4 * best:
+            best, waited = looks[-1], 0
+        else:
+            waited += 1
+        if waited > 5:
+            share, waited = 0.3 * share, 0
+        rates[8 * epoch : 8 * epoch + 8] = [share] * 8
+        for _ in range(8):
+            layers = next(run)
+    cuts = np.flatnonzero(np.diff(rates) < 0) + 1
+    assert (n["cuts"], n["first"], n["last"]) == (len(cuts), cuts[0] / 8, close(rates[-1]))
+    assert (n["best"], n["then"]) == (close(min(looks), 1e-4), close(looks[cuts[0] // 8], 1e-4))
+    for index, name, own in ((0, "constant", [1.0] * 480), (1, "plateau", rates)):
+        run = list(learn(training, index, 0, own))
+        ends = [entropy(training, index, run[t], "validation") for t in range(0, 481, 5)][-24:]
+        assert n[name] == close(np.mean(ends), 1e-3)
+
+
 def b6(n):
     training, steps = preset("B6"), 320
     for index, (name, lr, decays) in enumerate(
@@ -437,7 +457,7 @@ def b12(n):
     assert max(n["biases"], n["weights"]) < 1e-15
 
 
-CHECKS = dict(zip(KEYS, (b3, b4, b5, b7, b10, b13, b2, b3n, b6, b7n, b9, b11, b11x, b12), strict=True))
+CHECKS = dict(zip(KEYS, (b3, b4, b5, b7, b10, b13, b2, b3n, b4n, b6, b7n, b9, b11, b11x, b12), strict=True))
 
 
 # They hold -----------------------------------------------------------------------------------------------------------
@@ -567,6 +587,12 @@ FALSE: dict[str, tuple[str, Experiment | Training, str]] = {
         "B3n",
         training_but("B3n", {1: by(factor=1.0)}, epochs=2),
         "a schedule changed nothing",
+    ),
+    "B4n, with endless patience": ("B4n", training_but("B4n", {1: by(patience=1000)}, epochs=2), "never cut"),
+    "B4n, in a hurry": (
+        "B4n",
+        training_but("B4n", {1: by(patience=0, factor=0.01)}, epochs=10),
+        "the cuts came too early",
     ),
     "B6, at small rates": (
         "B6",
