@@ -599,15 +599,10 @@ FALSE: dict[str, tuple[str, Experiment | Training, str]] = {
         training_but("B6", {0: at(lr=0.01), 1: at(lr=0.01)}, epochs=5, seeds=1),
         "not lowered SGD's loss",
     ),
-    "B6, at a small rate of Adam's": (
-        "B6",
-        training_but("B6", {1: at(lr=0.3), 2: at(lr=1e-4), 3: at(lr=1e-4)}, epochs=5, seeds=1),
-        "not lowered",
-    ),
     "B7n, with a low peak": (
         "B7n",
         training_but("B7n", {1: lambda racer: scheduled(racer.but(lr=0.01), low=0.0)}, epochs=5, seeds=1),
-        "does not beat the smallest rate",
+        "no quicker than the smallest rate",
     ),
     "B9, of networks that are all the same": (
         "B9",
