@@ -18,6 +18,7 @@ import pytest
 from optviz import link, training_link
 from optviz.claims import CLAIMS
 from optviz.experiment import Experiment, Pick, Racer
+from optviz.figures.training import training_record
 from optviz.network_claims import NETWORK_CLAIMS
 from optviz.problems import standard_normal
 from optviz.rate_claims import NETWORK_RATE_CLAIMS, ON_NETWORKS, ON_SURFACES, RATE_CLAIMS
@@ -716,3 +717,29 @@ def test_a_cycle_of_warm_restarts_ends_where_the_rate_jumps():
     assert found.numbers["first"] == jumps[0]
     assert found.numbers["last_end"] == jumps[-1]
     assert found.numbers["cycles"] == len(jumps)
+
+
+# The picture of super-convergence ------------------------------------------------------------------------------------
+
+
+def test_the_curve_of_test_accuracy_marks_where_each_comes_to_the_same():
+    training = training_but("B12", {1: at(lr=0.02)}, epochs=5, seeds=3, curves=("test",))
+    progress = trained(training)
+    record = training_record(training, progress, run="any")
+    (panel,) = (panel for panel in record["panels"] if panel["name"] == "test")
+    medians = [np.median(history.test_accuracy, axis=0) for history in progress.histories]
+    level = min(max(median) for median in medians)
+    firsts = [
+        next(t for t, value in zip(progress.histories[0].moments, m, strict=True) if value >= level) for m in medians
+    ]
+    assert [(mark["x"], mark["y"]) for mark in panel["marks"]] == [(first, level) for first in firsts]
+    assert f"{level:.1%}" in panel["note"]
+    drawn = [racer for racer in record["racers"] if "test" in racer["series"]]
+    assert len(drawn) == 2
+    assert all({"test.low", "test.high"} <= set(racer["series"]) for racer in drawn)
+
+
+def test_without_test_data_there_is_no_such_curve():
+    training = training_but("B12", epochs=1, test=0.0, curves=("test", "loss"))
+    record = training_record(training, begin(training), run="any")
+    assert [panel["name"] for panel in record["panels"] if panel["kind"] == "curve"] == ["loss"]
