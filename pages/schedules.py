@@ -6,11 +6,13 @@ from optviz.ui.frame import frame
 
 opened = frame("pages/schedules.py")  # this goes to the browser before the rest is imported
 
+from optviz.rate_claims import NETWORK_RATE_CLAIMS, RATE_CLAIMS
 from optviz.scheduled import Runs
 from optviz.training import Training
 from optviz.ui.desk import Desk
 from optviz.ui.exports import export_panel
 from optviz.ui.frame import prepare_server
+from optviz.ui.lesson import claim_panel, claims_menu, measured_on
 from optviz.ui.presets import RAVINE
 from optviz.ui.schedules import (
     CODEC,
@@ -23,12 +25,16 @@ from optviz.ui.schedules import (
     surface_stage,
 )
 from optviz.ui.share import toolbar
+from optviz.ui.training import claim_verdict
 from optviz.ui.turns import in_turn
 
 prepare_server(warm=RAVINE)
-desk: Desk[Runs] = Desk("schedules", NOISY_VALLEY, presets={}, codec=CODEC)
+presets = {key: claim.experiment for key, claim in RATE_CLAIMS.items()}
+presets |= {key: claim.training for key, claim in NETWORK_RATE_CLAIMS.items()}
+desk: Desk[Runs] = Desk("schedules", NOISY_VALLEY, presets, CODEC)
 desk.open(arrived=opened.arrived)
 with opened.tools:
+    claims_menu(desk, RATE_CLAIMS | NETWORK_RATE_CLAIMS)
     toolbar(desk)
 
 
@@ -41,12 +47,17 @@ def laboratory() -> None:
             controls(desk)
         with right:
             desk.say()
-            if isinstance(desk.experiment, Training):
+            experiment = desk.experiment
+            if isinstance(experiment, Training):
+                claim_panel(desk, NETWORK_RATE_CLAIMS)
                 run_buttons(desk, job_of(desk))
                 live()
             else:
+                claim = st.container()
                 surface_stage(desk)
                 export_panel(desk)
+                with claim:  # last, because it may have to run more than the runs themselves
+                    claim_panel(desk, RATE_CLAIMS, lambda claim: measured_on(claim, experiment))
             formulas(desk)
         desk.publish()
 
@@ -55,7 +66,10 @@ def laboratory() -> None:
 def live() -> None:
     """The runs as they stand."""
     if isinstance(desk.experiment, Training):
-        network_stage(desk, job_of(desk))
+        claim = st.empty()
+        drawn = network_stage(desk, job_of(desk))
+        with claim:
+            claim_verdict(desk, drawn)
 
 
 laboratory()

@@ -3,14 +3,12 @@
 import pytest
 
 from browsing import Visitor
-from optviz import link, training_link
 from optviz.experiment import Experiment
 from optviz.range_test import DIGITS, marks, measure
 from optviz.range_test_link import RangeTests
 from optviz.training import Training
-from optviz.ui.presets import RAVINE
+from optviz.ui import schedules
 from optviz.ui.range_test import CODEC
-from optviz.ui.training import MOONS
 
 assert isinstance(CODEC, RangeTests)
 VALLEY = "/range_test?on=surface&test_steps=100&surface=valley~kappa~50&noise=0.5&racer=sgd~momentum~0.5"
@@ -50,17 +48,17 @@ def test_one_click_runs_one_cycle_with_these_numbers(tester):
     tester.open(VALLEY)
     base, top = opened(VALLEY)
     tester.page.get_by_role("button", name="One cycle with these").click()
-    tester.page.wait_for_url("**/descent?**")
+    tester.page.wait_for_url("**/schedules?**")
     Visitor.settled(tester)
-    race, messages = link.from_query(tester.query, RAVINE)
+    race, messages = schedules.CODEC.from_query(tester.query, schedules.NOISY_VALLEY)
     assert messages == []
     assert isinstance(race, Experiment)
     (racer,) = race.racers
-    schedules = dict(racer.schedules)
+    moving = dict(racer.schedules)
     assert racer.values["lr"] == top
-    assert schedules["lr"].key == "one_cycle"
-    assert dict(schedules["lr"].values)["div"] == pytest.approx(top / base)
-    assert schedules["momentum"].key == "one_cycle_momentum"
+    assert moving["lr"].key == "one_cycle"
+    assert dict(moving["lr"].values)["div"] == pytest.approx(top / base)
+    assert moving["momentum"].key == "one_cycle_momentum"
     assert (race.noise, dict(race.surface.values)) == (0.5, {"kappa": 50.0})
     assert tester.probe()["steps"] == race.steps
 
@@ -69,9 +67,9 @@ def test_one_click_trains_a_network_with_cycles_between_these(tester):
     tester.open(NETWORK)
     base, top = opened(NETWORK)
     tester.page.get_by_role("button", name="Cycles between these").click()
-    tester.page.wait_for_url("**/training?**")
+    tester.page.wait_for_url("**/schedules?**")
     Visitor.settled(tester)
-    training, messages = training_link.from_query(tester.query, MOONS)
+    training, messages = schedules.CODEC.from_query(tester.query, schedules.NOISY_VALLEY)
     assert messages == []
     assert isinstance(training, Training)
     racer = training.configurations[0].racer

@@ -8,14 +8,12 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from optviz import link, training_link
 from optviz.experiment import Experiment, Pick, Racer
 from optviz.range_test import DIGITS, SUGGESTIONS, RangeTest, disagreement, handed_over, marks, measure, suggestions
 from optviz.spec import number
 from optviz.training import Configuration, Net, Training
-from optviz.ui.presets import RAVINE
+from optviz.ui import schedules
 from optviz.ui.range_test import CODEC, NOISY_VALLEY, page_of
-from optviz.ui.training import MOONS
 
 APP = Path(__file__).parents[1] / "app.py"
 PAGE = "pages/range_test.py"
@@ -153,11 +151,11 @@ def test_a_rule_that_suggests_nothing_says_so(laboratory):
 
 @pytest.mark.parametrize("use", ["one_cycle", "cycles"])
 def test_a_run_with_these_numbers_opens_by_a_link(use):
-    for test, codec, home in ((QUICK, link, RAVINE), (SMALL, training_link, MOONS)):
+    for test in (QUICK, SMALL):
         value = handed_over(test, 0.001, 0.05, use)
         path, query = page_of(value)
-        assert path in ("pages/descent.py", "pages/training.py")
-        assert codec.from_query(query, home) == (value, [])
+        assert path == "pages/schedules.py"
+        assert schedules.CODEC.from_query(query, schedules.NOISY_VALLEY) == (value, [])
 
 
 def test_the_claim_is_measured_on_the_page(laboratory):

@@ -17,6 +17,7 @@ from streamlit.testing.v1 import AppTest
 
 import optviz
 from optviz.experiment import Experiment, Pick, Racer
+from optviz.rate_claims import NETWORK_RATE_CLAIMS, RATE_CLAIMS
 from optviz.scheduled import LR, RUNS_AT_MOST, Runs, racers_of, scheduled, titles, with_numbers, with_racers
 from optviz.schedules import SCHEDULES
 from optviz.spec import Param, Value
@@ -406,3 +407,26 @@ def test_a_link_to_a_network_opens_all_of_it(page):
     query = {name: [text] if isinstance(text, str) else list(text) for name, text in page.query_params.items()}
     again, messages = CODEC.from_query(query, NOISY_VALLEY)
     assert (again, messages) == (training, [])
+
+
+def says(at: AppTest) -> str:
+    return " ".join(markdown.value for markdown in at.markdown)
+
+
+@pytest.mark.parametrize("key", RATE_CLAIMS)
+def test_a_claim_opens_and_is_measured(page, key):
+    claim = RATE_CLAIMS[key]
+    visit(page, {"claim": [key]})
+    assert not page.exception
+    assert runs(page) == claim.experiment
+    assert f"**{claim.key} · {claim.title}**" in says(page)
+    assert "**Measured here:**" in says(page)
+
+
+def test_a_claim_on_a_network_is_measured_at_the_end(page):
+    claim = NETWORK_RATE_CLAIMS["B12"]
+    visit(page, {"claim": ["B12"]})
+    assert runs(page) == claim.training
+    assert f"**{claim.key} · {claim.title}**" in says(page)
+    until_done(page)
+    assert "**Measured here:**" in says(page)

@@ -8,7 +8,6 @@ from typing import Any
 
 import streamlit as st
 
-from optviz import link, training_link
 from optviz.datasets import DATASETS
 from optviz.either_link import NETWORK, SURFACE, Either
 from optviz.experiment import NOISE, SEED, Experiment, Pick, Racer
@@ -42,12 +41,10 @@ from optviz.spec import Param, number
 from optviz.surfaces import SURFACES
 from optviz.training import BATCH_SIZE, MAKE, Net, Training
 from optviz.training_link import read_hidden
+from optviz.ui import schedules
 from optviz.ui.controls import control, folded
 from optviz.ui.desk import Desk
-from optviz.ui.jobs import job_of_visitor
 from optviz.ui.lesson import claim_panel
-from optviz.ui.presets import RAVINE
-from optviz.ui.training import MOONS
 
 assert isinstance(DIGITS.subject, Training)
 NOISY_VALLEY = Experiment(Pick("valley"), (Racer(Pick("sgd")),), noise=1.0)
@@ -330,18 +327,11 @@ CYCLES = "Runs it with three triangular cycles between the base and the maximum.
 
 
 def page_of(value: Experiment | Training) -> tuple[str, dict[str, list[str]]]:
-    """The page that shows a run which was handed over, and the fields of the link to it."""
-    if isinstance(value, Training):
-        return "pages/training.py", training_link.to_query(value, MOONS)
-    return "pages/descent.py", link.to_query(value, RAVINE)
+    """The page that shows a run which was handed over, and the fields of the link to it. It runs when it opens."""
+    return "pages/schedules.py", schedules.CODEC.to_query(value, schedules.NOISY_VALLEY)
 
 
 def _run(value: Experiment | Training) -> None:
-    """Open the page that shows it; a training is under way when it opens."""
+    """Open the page that shows it."""
     page, query = page_of(value)
-    if isinstance(value, Training):
-        job = job_of_visitor("training", value)
-        job.change(value)
-        job.reset()
-        job.start()
     st.switch_page(page, query_params=query)
