@@ -17,6 +17,7 @@ from optviz.ui.presets import RAVINE
 from optviz.ui.schedules import (
     CODEC,
     NOISY_VALLEY,
+    PRESETS,
     controls,
     formulas,
     job_of,
@@ -29,9 +30,7 @@ from optviz.ui.training import claim_verdict
 from optviz.ui.turns import in_turn
 
 prepare_server(warm=RAVINE)
-presets = {key: claim.experiment for key, claim in RATE_CLAIMS.items()}
-presets |= {key: claim.training for key, claim in NETWORK_RATE_CLAIMS.items()}
-desk: Desk[Runs] = Desk("schedules", NOISY_VALLEY, presets, CODEC)
+desk: Desk[Runs] = Desk("schedules", NOISY_VALLEY, PRESETS, CODEC)
 desk.open(arrived=opened.arrived)
 with opened.tools:
     claims_menu(desk, RATE_CLAIMS | NETWORK_RATE_CLAIMS)

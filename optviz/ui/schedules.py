@@ -22,6 +22,7 @@ from optviz.figures.schedules import look, moving, race_courses, training_course
 from optviz.figures.training import earliest_stop, training_record
 from optviz.networks import ACTIVATIONS
 from optviz.optimizers import OPTIMIZERS
+from optviz.rate_claims import NETWORK_RATE_CLAIMS, RATE_CLAIMS
 from optviz.scheduled import (
     LR,
     RUNS_AT_MOST,
@@ -77,6 +78,10 @@ SMALL_NETWORK = Training(
     curves=("loss", "accuracy"),
 )
 CODEC = Either(NOISY_VALLEY, SMALL_NETWORK)
+PRESETS: dict[str, Runs] = {
+    **{key: claim.experiment for key, claim in RATE_CLAIMS.items()},
+    **{key: claim.training for key, claim in NETWORK_RATE_CLAIMS.items()},
+}
 
 WIDE = 80  # characters of a formula that gets a line of its own
 

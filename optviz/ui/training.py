@@ -505,7 +505,7 @@ def _nothing() -> None:
     """The stage asks for more: the fragment runs again, and that is all."""
 
 
-def claim_verdict(desk: Desk[Training], glance: Glance) -> None:
+def claim_verdict(desk: Desk, glance: Glance) -> None:
     """The verdict on the open claim, by the run as it is drawn. A run that goes on is not measured: that could take
     longer than a tick."""
     claim = ON_NETWORKS.get(desk.preset or "")
