@@ -1037,10 +1037,10 @@ def super_convergence(t: Training, one_cycle: Entrant, constant: Entrant, step_d
     quartiles = "{{{0}:steps}} (quartiles {{{0}_low:steps}} and {{{0}_high:steps}})"
     return judged(
         numbers,
-        "Steps to {goal:%} of the test data, the median of {seeds} seeds, looked at every {stride:steps} and run on "
-        f"beyond the picture where needed: one cycle of {{taken:steps}} up to η = {{peak}} {quartiles.format('one')}, "
-        f"a constant {{rate}} {quartiles.format('constant')}, drops from {{rate_step}} {quartiles.format('step')}: "
-        "{gain} times as many or more. The largest constant rate here, {rate_best}, takes "
+        "Until {goal:%} of the test data are answered, one cycle of {taken:steps} with a peak of {peak} takes "
+        f"{quartiles.format('one')}; a constant rate of {{rate}} takes {quartiles.format('constant')}, and one that "
+        f"drops in steps from {{rate_step}} takes {quartiles.format('step')}, {{gain}} times as many or more (the "
+        "median of {seeds} seeds; looked at every {stride:steps}, beyond the picture where needed). The largest constant rate here, {rate_best}, takes "
         f"{quartiles.format('best')}. At the end of the planned run they answer {{one_right:%}}, {{constant_right:%}}, "
         "{step_right:%} and {best_right:%}.",
         (math.isfinite(numbers["one"]), "the one cycle has not reached the accuracy"),
