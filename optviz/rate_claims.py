@@ -1041,8 +1041,8 @@ def super_convergence(t: Training, one_cycle: Entrant, constant: Entrant, step_d
         f"{quartiles.format('one')}; a constant rate of {{rate}} takes {quartiles.format('constant')}, and one that "
         f"drops in steps from {{rate_step}} takes {quartiles.format('step')}, {{gain}} times as many or more (the "
         "median of {seeds} seeds; looked at every {stride:steps}, beyond the picture where needed). The largest "
-        f"constant rate here, {{rate_best}}, takes {quartiles.format('best')}. At the end of the planned run they answer {{one_right:%}}, {{constant_right:%}}, "
-        "{step_right:%} and {best_right:%}.",
+        f"constant rate here, {{rate_best}}, takes {quartiles.format('best')}. At the end of the planned run they "
+        "answer {one_right:%}, {constant_right:%}, {step_right:%} and {best_right:%}.",
         (math.isfinite(numbers["one"]), "the one cycle has not reached the accuracy"),
         (numbers["gain"] >= 2, "the one cycle does not need half as many steps as the others"),
         longest=most,
