@@ -531,7 +531,7 @@ def one_cycle(e: Experiment, one_cycle: Racer) -> Measured | None:
         "with. The momentum fell from {rho} to {rho_low} at step {rho_at} and rose to {rho_end}. They went opposite "
         "ways at {opposite:%} of the steps at which both moved. The smallest rate is {least}; in {beyond:steps} beyond "
         "the end it changed by {settled}.",
-        (lr[0] < numbers["peak"] > lr[-1], "the rate does not rise and fall"),
+        (lr[0] < (1 - ROUNDING) * numbers["peak"] > lr[-1], "the rate does not rise and fall"),
         (numbers["opposite"] == 1, "the two do not go opposite ways"),
         (numbers["annihilated"] >= 10, "the rate does not fall to almost nothing at the end"),
         (numbers["least"] >= 0, "the rate is negative"),

@@ -474,7 +474,7 @@ def _plateau_starts():
     title="Performance (plateau)",
     params=(
         Param("factor", "γ", 0.1, 0.01, 1.0, log=True, domain="[0, 1]", help="What a cut multiplies the value with."),
-        Param("patience", "", 10, 0, 100, domain="[0, inf)", help="Looks without improvement that are let pass."),
+        Param("patience", "n", 10, 0, 100, domain="[0, inf)", help="Looks without improvement that are let pass."),
         Param(
             "threshold",
             "ε",
@@ -487,7 +487,7 @@ def _plateau_starts():
         ),
         Param(
             "cooldown",
-            "",
+            "c",
             0,
             0,
             100,

@@ -781,6 +781,8 @@ def _optax_one_cycle(peak, steps, phases, shape, rise, div, final_div):
     summit = round(rise * steps - 1)
     if phases == "three" or shape == "linear" or abs(rise * steps - 1 - summit) > 1e-9:
         return None  # its linear form has a third phase of another shape, and it counts whole steps
+    if not 0 < summit < steps - 1:
+        return None  # and it knows no rise and no fall of no length
     return _optax().cosine_onecycle_schedule(steps - 1, peak, (summit + 0.5) / (steps - 1), div, final_div)
 
 

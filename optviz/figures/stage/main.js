@@ -74,7 +74,8 @@ function show({ data, parentElement, setTriggerValue }) {
     stages.set(parentElement, stage);
   }
   stage.send = setTriggerValue;
-  if (data && completeFigures(data) && completeRuns(data)) receive(stage, data);
+  const racers = data && completeFigures(data) ? completeRuns(data.racers) : null;
+  if (racers) receive(stage, { ...data, racers });
   else if (data) setTriggerValue("missing", true);
   // Streamlit also calls the cleanup of a call that a newer one overtook; only an element that left the page is gone.
   return () => setTimeout(() => parentElement.isConnected || destroy(stage));
@@ -95,16 +96,12 @@ function completeFigures(data) {
   return true;
 }
 
-/** The same for the series of a run, which are decoded on the way. */
-function completeRuns(data) {
-  for (const racer of data.racers) {
-    const { run, series } = racer;
-    racer.series = series ? decodeAll(series) : runs.get(run);
-    if (!racer.series) return false;
-    if (run !== undefined) runs.set(run, racer.series);
-  }
+/** The same for the series of runs: the racers with theirs, decoded; null if one was never received. */
+function completeRuns(racers) {
+  for (const { run, series } of racers) if (run !== undefined && series) runs.set(run, decodeAll(series));
+  const complete = racers.map((racer) => ({ ...racer, series: runs.get(racer.run) ?? (racer.series && decodeAll(racer.series)) }));
   while (runs.size > RUNS_AT_MOST) runs.delete(runs.keys().next().value);
-  return true;
+  return complete.every((racer) => racer.series) ? complete : null;
 }
 
 // ------------------------------------------------------------------------------------------------ birth and death
