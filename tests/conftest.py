@@ -1,6 +1,9 @@
 """What the tests of several rooms share."""
 
 import os
+import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -31,7 +34,17 @@ jax.monitoring.register_event_duration_secs_listener(_listen)
 
 @pytest.fixture
 def compilations() -> Callable[[], int]:
-    """How many programs have been compiled so far in this process: read it before and after."""
+    """How many programs have been compiled so far in this process: read it before and after. What earlier tests of
+    pages have left in the background comes to rest first, for it compiles too."""
+    for thread in threading.enumerate():
+        if thread.name == "optviz warm-up":
+            thread.join()
+    jobs = sys.modules.get("optviz.ui.jobs")
+    for job in list(jobs._jobs) if jobs else ():
+        job.pause()
+        until = time.monotonic() + 60
+        while job._busy and time.monotonic() < until:
+            time.sleep(0.02)
     return lambda: len(_compiled)
 
 
