@@ -65,6 +65,7 @@ def torch():
 def browser_type_launch_args() -> dict:
     """A contributor may have no browser; CI must have it."""
     if not CHROMIUM and os.environ.get("OPTVIZ_CI") != "1":
+        # nothing else can take a browser's place, and .ci/run sets OPTVIZ_CI, so that there the launch fails instead
         pytest.skip("Chromium is not installed")
     return {"executable_path": CHROMIUM, "args": FLAGS, "headless": True}
 

@@ -1082,14 +1082,15 @@ def closed_schedule(key: str, own: Values, warmup: Warmup, peak: float, steps: i
     """The first `count` values of a run of `steps` steps."""
     reference, closed = SCHEDULE_REFERENCES[key], SCHEDULE_REFERENCES[key].closed
     rest = max(steps - warmup.steps, 1)
-    if reference.watched:  # at a minimum whose loss is 0
-        after = reference.watched([0.0] * (count - warmup.steps), peak, **own)
-        closed = lambda t, peak, steps, **own: after[t]  # noqa: E731
+    watched = reference.watched  # at a minimum whose loss is 0
+    after = watched([0.0] * (count - warmup.steps), peak, **own) if watched else None
 
     def at(t: int) -> float:
         if t < warmup.steps:
             low = warmup.start * peak
             return low + (peak - low) * t / warmup.steps
+        if after is not None:
+            return after[t - warmup.steps]
         return closed(t - warmup.steps, peak, rest, **own)
 
     return np.array([at(t) for t in range(count)])

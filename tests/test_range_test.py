@@ -193,13 +193,14 @@ def test_one_seed_that_explodes_does_not_stop_four_that_learn():
     assert found.stopped is None
     assert np.isfinite(found.median).all()
     loss[:3, 50:] = math.nan
-    assert curves(RATES, loss, 0.9).stopped.step == 50  # type: ignore[union-attr]
+    stopped = curves(RATES, loss, 0.9).stopped
+    assert stopped is not None
+    assert stopped.step == 50
 
 
 def test_the_ends_of_a_cycle_are_a_tenth_and_nine_tenths_of_the_fall():
     loss = np.concatenate([np.full(100, 2.0), np.linspace(2, 1, 101), np.linspace(1.01, 3, 100)])
-    base, top = thresholds(one_seed(loss))  # type: ignore[misc]
-    assert (base, top) == (pytest.approx(RATES[110]), pytest.approx(RATES[190]))
+    assert thresholds(one_seed(loss)) == (pytest.approx(RATES[110]), pytest.approx(RATES[190]))
     assert thresholds(one_seed(np.linspace(1, 3, 301))) is None
 
 

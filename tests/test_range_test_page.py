@@ -127,7 +127,9 @@ def test_another_surface_and_its_own_parameters(laboratory):
     assert isinstance(lying(laboratory).subject, Experiment)
     laboratory.selectbox(key="range_test-surface").set_value("valley").run()
     laboratory.select_slider(key="range_test-valley-kappa").set_value(100.0).run()
-    assert lying(laboratory).subject.surface == Pick("valley", {"kappa": 100.0})  # type: ignore[union-attr]
+    subject = lying(laboratory).subject
+    assert isinstance(subject, Experiment)
+    assert subject.surface == Pick("valley", {"kappa": 100.0})
     laboratory.select_slider(key="range_test-surface-noise").set_value(0.0).run()
     assert any("all seeds are the same run" in element.value for element in laboratory.markdown)
 
@@ -135,7 +137,9 @@ def test_another_surface_and_its_own_parameters(laboratory):
 def test_a_network_and_what_it_is_made_of(laboratory):
     open_test(laboratory, SMALL)
     laboratory.text_input(key="range_test-hidden").set_value("6").run()
-    assert lying(laboratory).subject.configurations[0].net.hidden == (6,)  # type: ignore[union-attr]
+    subject = lying(laboratory).subject
+    assert isinstance(subject, Training)
+    assert subject.configurations[0].net.hidden == (6,)
     laboratory.text_input(key="range_test-hidden").set_value("six").run()
     assert "whole numbers" in laboratory.warning[0].value
     laboratory.selectbox(key="range_test-dataset").set_value("wave").run()

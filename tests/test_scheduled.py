@@ -55,7 +55,10 @@ def test_racers_are_exchanged_added_and_removed(runs):
 
 
 def test_a_network_keeps_its_place_and_goes_with_its_racer():
-    nets = lambda training: [one.net.hidden for one in training.configurations]  # noqa: E731
+    def nets(training: Runs) -> list[tuple[int, ...]]:
+        assert isinstance(training, Training)
+        return [one.net.hidden for one in training.configurations]
+
     assert nets(exchanged(NETWORK, 0, CYCLE)) == [(4,), (8,)]
     assert nets(with_racers(NETWORK, (SGD, COSINE, CYCLE))) == [(4,), (8,), (8,)]
     assert nets(without(NETWORK, 0)) == [(8,)]
