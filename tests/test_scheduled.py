@@ -55,7 +55,7 @@ def test_racers_are_exchanged_added_and_removed(runs):
 
 
 def test_a_network_keeps_its_place_and_goes_with_its_racer():
-    def nets(training: Runs) -> list[tuple[int, ...]]:
+    def nets(training: Experiment | Training) -> list[tuple[int, ...]]:
         assert isinstance(training, Training)
         return [one.net.hidden for one in training.configurations]
 
