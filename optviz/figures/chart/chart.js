@@ -3,8 +3,8 @@
  *
  * Streamlit calls the default export for every script run and theme change with
  *   data = { figure: { data, layout }, revision, alt, plotly: [where plotly.js is, best first] }
- * and gets back one trigger: `clicked` = { curve: trace.meta, point: index among the trace's points }, for traces that
- * have a meta. Colours "text", "line" and "band" in the figure stand for those of the theme. A narrow chart leaves out
+ * and gets back one trigger: `clicked` = { curve: trace.meta, point: index among the trace's points, of a heatmap [row,
+ * column] }, for traces that have a meta. Colours "text", "line" and "band" in the figure stand for those of the theme. A narrow chart leaves out
  * annotations whose name is "wide".
  */
 
@@ -73,7 +73,7 @@ async function draw(chart) {
   if (!chart.listening) {
     chart.listening = true;
     chart.graph.on("plotly_click", ({ points: [point] }) => {
-      if (point.data.meta !== undefined) chart.tell({ curve: point.data.meta, point: point.pointIndex });
+      if (point.data.meta !== undefined) chart.tell({ curve: point.data.meta, point: point.pointIndex ?? point.pointNumber });
     });
   }
   chart.root.dataset.ready = "true";
