@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -35,14 +35,14 @@ STATES = {
 
 
 class Tail(NamedTuple):
-    """What the rules of STATES ask of the last tenth of a run."""
+    """What the rules of STATES ask of the last tenth of a run: numbers, or arrays (k,) for k runs."""
 
-    first: float  # loss where it begins and where it ends
-    last: float
-    low: float  # its least and its largest loss
-    high: float
-    turning: float  # mean cosine between one step and the next; NaN if it never moved twice
-    length: float  # of its path
+    first: Any  # loss where it begins and where it ends
+    last: Any
+    low: Any  # its least and its largest loss
+    high: Any
+    turning: Any  # mean cosine between one step and the next; NaN if it never moved twice
+    length: Any  # of its path
 
 
 class Outcome(NamedTuple):
@@ -133,6 +133,31 @@ def state_of_tail(tail: Tail, end: Sequence[float], nearest: Minimum | None, dia
         return "oscillating"
     arriving = nearest and math.dist((nearest.x, nearest.y), end) < NEAR * diagonal
     return "stalled" if tail.length < STANDSTILL * diagonal and not arriving else "moving"
+
+
+def states_of_tails(
+    tails: Tail,
+    ends: np.ndarray,
+    minima: Sequence[Minimum],
+    window: tuple[float, float, float, float],
+    tolerance: float,
+) -> np.ndarray:
+    """The same for k runs at once that did not diverge: the indices (k,), uint8, of their states' words in STATES.
+    The fields of `tails` are (k,), `ends` is (k, 2)."""
+    diagonal, target, distance = diagonal_of(window), np.zeros(len(ends)), np.full(len(ends), math.inf)
+    with np.errstate(all="ignore"):
+        for minimum in minima:
+            away = np.hypot(ends[:, 0] - minimum.x, ends[:, 1] - minimum.y)
+            target = np.where(away < distance, minimum.value, target)
+            distance = np.minimum(away, distance)
+        converged = bool(minima) & (tails.high - target <= tolerance) & (target - tails.low <= tolerance)
+        progress = tails.first - tails.last > IMPROVEMENT * np.abs(tails.first - target)
+        oscillating = (tails.turning < TURNING) & ~progress
+        stalled = (tails.length < STANDSTILL * diagonal) & (distance >= NEAR * diagonal)
+    index = {word: np.uint8(i) for i, word in enumerate(STATES)}
+    told = [converged, oscillating, stalled]
+    words = [index["converged"], index["oscillating"], index["stalled"]]
+    return np.select(told, words, default=index["moving"])
 
 
 def _lengths(vectors: np.ndarray) -> np.ndarray:

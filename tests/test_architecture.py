@@ -21,7 +21,7 @@ LAYERS = [
     {"descent"},
     {"landscape", "doctor", "curves"},
     {"experiment"},
-    {"training"},
+    {"training", "many"},
     {"link", "anatomy", "claims", "network_claims", "range_test", "calibration"},
     {"glossary"},
     {"training_link", "scheduled", "rate_claims"},

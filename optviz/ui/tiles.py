@@ -1,0 +1,76 @@
+"""Work that takes longer than a blink: done in pieces while a bar tells how far it is, and a button stops it.
+
+What is done stays in the visitor's session for as long as the same thing is asked for. So whoever stops, moves
+something else, or has the page drawn anew goes on where the work was, and nothing is computed twice.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+import streamlit as st
+
+from optviz.ui.desk import Desk
+
+T = TypeVar("T")
+AT_ONCE = 0.5  # s: nobody needs a bar for less
+
+
+@dataclass
+class _Work(Generic[T]):
+    request: Hashable
+    rest: Iterator[T]
+    parts: list[T] = field(default_factory=list)
+    stopped: bool = False
+
+    def stop(self, stopped: bool) -> None:
+        self.stopped = stopped
+
+
+def in_tiles(
+    desk: Desk,
+    name: str,
+    request: Hashable,
+    tiles: Callable[[], Iterator[T]],
+    of: int,
+    size: Callable[[T], int] = lambda part: 1,
+) -> list[T]:
+    """The parts that `tiles()` gives for this request, as far as they are done: all of them, unless the visitor
+    pressed Stop. `size` is what a part counts of the whole, `of`. Each part should take well below a second: between
+    two of them a moved slider takes effect. Raises what `tiles` raises, and then forgets the work."""
+    key = desk.key(f"tiles-{name}")
+    work: _Work[T] | None = st.session_state.get(key)
+    if work is None or work.request != request:
+        work = _Work(request, tiles())
+        st.session_state[key] = work
+    place, bar, began = st.empty(), None, time.monotonic()
+    done = sum(map(size, work.parts))
+    try:
+        for part in () if work.stopped else work.rest:
+            work.parts.append(part)
+            done += size(part)
+            if done < of and time.monotonic() - began > AT_ONCE:
+                bar = bar or _bar(place, key, work)
+                bar.progress(min(1.0, done / of), f"{done:,} of {of:,} are done.")
+    except ValueError:
+        del st.session_state[key]
+        raise
+    if work.stopped and done < of:
+        with place.container(horizontal=True, vertical_alignment="center"):
+            st.button("Go on", icon=":material/play_arrow:", key=f"{key}-on", on_click=work.stop, args=(False,),
+                      help="Do the rest; what is done is kept.")  # fmt: skip
+            st.caption(f"Stopped: {done:,} of {of:,} are done.")
+    elif bar is not None:
+        place.empty()
+    return work.parts
+
+
+def _bar(place, key: str, work: _Work):
+    """A row with a Stop button; gives the place for the bar."""
+    with place.container(horizontal=True, vertical_alignment="center"):
+        st.button("Stop", icon=":material/stop:", key=f"{key}-stop", on_click=work.stop, args=(True,),
+                  help="Keep what is done and go on later.")  # fmt: skip
+        return st.empty()
