@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from optviz.ui.frame import PAGES, frame
+from optviz.ui.frame import frame, overview
 
 opened = frame("app.py")  # this goes to the browser before the rest is imported
 words, picture = st.columns([2, 3], gap="large", vertical_alignment="center")
@@ -10,8 +10,7 @@ with words:
     st.title("Watch optimizers think")
     st.markdown("Optimizers race over surfaces and train small networks. Move a slider and the answer is there.")
     story = st.container()
-    for page in PAGES[1:]:
-        st.page_link(page.path, label=f"**{page.title}:** {page.help}", icon=page.icon)
+    overview()
     worth_a_look = st.container()
 
 from optviz.claims import CLAIMS

@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+from optviz.ui.frame import PAGES, pages_of
+
 ROOT = Path(__file__).parents[1]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = [
@@ -101,6 +103,14 @@ class Visitor:
         self.page.wait_for_selector(idle)
         self.page.wait_for_timeout(300)  # right after connecting, a second run may follow the first
         self.page.wait_for_selector(idle)
+        return self
+
+    def go(self, title: str) -> "Visitor":
+        """Go to another page by the navigation."""
+        group = next((page.group for page in PAGES if page.title == title), "")
+        if len(pages_of(group)) > 1:
+            self.page.get_by_test_id("stPopover").get_by_role("button", name=group).click()
+        self.page.get_by_role("link", name=title, exact=True).first.click()
         return self
 
     def probe(self) -> dict:

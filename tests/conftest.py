@@ -24,17 +24,17 @@ settings.load_profile("optviz")
 _compiled: list[str] = []
 
 
-def _listen(event: str, duration_secs: float, **_: object) -> None:
+def _listen(event: str, duration_secs: float, **about: object) -> None:
     if event == "/jax/core/compile/backend_compile_duration":  # asked for, whether found in the cache on disk or not
-        _compiled.append(event)
+        _compiled.append(f"{about.get('fun_name')} in {threading.current_thread().name}")
 
 
 jax.monitoring.register_event_duration_secs_listener(_listen)
 
 
 @pytest.fixture
-def compilations() -> Callable[[], int]:
-    """How many programs have been compiled so far in this process: read it before and after. What earlier tests of
+def compilations() -> Callable[[], list[str]]:
+    """The programs that have been compiled so far in this process: read it before and after. What earlier tests of
     pages have left in the background comes to rest first, for it compiles too."""
     for thread in threading.enumerate():
         if thread.name == "optviz warm-up":
@@ -45,7 +45,13 @@ def compilations() -> Callable[[], int]:
         until = time.monotonic() + 60
         while job._busy and time.monotonic() < until:
             time.sleep(0.02)
-    return lambda: len(_compiled)
+    for room in ("optviz.calibration", "optviz.many"):
+        pool = getattr(sys.modules.get(room), "_pool", None)
+        if pool is not None:
+            all_free = threading.Barrier(pool._max_workers)
+            for task in [pool.submit(all_free.wait) for _ in range(pool._max_workers)]:
+                task.result(timeout=120)
+    return lambda: list(_compiled)
 
 
 @pytest.fixture

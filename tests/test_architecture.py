@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from optviz.ui.frame import PAGES
+from optviz.ui.frame import GROUPS, PAGES
 
 ROOT = Path(__file__).parents[1]
 
@@ -158,6 +158,7 @@ def test_the_navigation_lists_exactly_the_pages():
     assert sorted(paths) == sorted(["app.py", *(name(path) for path in PAGE_FILES)])
     assert paths[0] == "app.py"
     assert all(page.title and page.help and page.icon.startswith(":material/") for page in PAGES)
+    assert list(dict.fromkeys(page.group for page in PAGES)) == ["", *GROUPS]
 
 
 @pytest.mark.parametrize("path", [APP, *PAGE_FILES], ids=name)

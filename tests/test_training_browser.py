@@ -89,9 +89,9 @@ def test_a_run_survives_a_slider_and_a_page_switch(visitor):
     guest.nudge("Learning rate")
     then = until_step(guest, first)  # it went on from where it was
     guest.until_query(lambda query: "run" in query, "the new rate in the address")
-    guest.page.get_by_role("link", name="Glossary", exact=True).click()
+    guest.go("Glossary")
     guest.page.get_by_role("heading", name="Glossary").wait_for()
-    guest.page.get_by_role("link", name="Training", exact=True).click()
+    guest.go("Training")
     guest.settled()
     assert step(guest) >= then
     press(guest, "Pause")

@@ -86,6 +86,14 @@ PAGES = (
     Page("pages/glossary.py", "Glossary", ":material/dictionary:", "Help", "Every word and symbol, in one sentence."),
 )
 
+GROUPS = {  # in the order of the navigation; the pages of each stand behind one button there
+    "Surfaces": "Optimizers race over a landscape of two numbers.",
+    "Maps": "Thousands of runs at once: whole planes of hyperparameters, all starts, with the theory drawn on top.",
+    "Learning rate": "The number that matters most: how to choose it, and how to change it on the way.",
+    "Networks": "Small networks are trained while you watch, and taken apart.",
+    "Help": "What a word or a symbol means.",
+}
+
 
 # Streamlit leaves a third of a projector's picture to margins; a laboratory needs the room.
 MARGINS = """<style>
@@ -110,15 +118,41 @@ def frame(path: str) -> Frame:
     st.set_page_config(page_title=f"{page.title} · optviz", page_icon=str(ICON), layout="wide")
     st.html(MARGINS)
     with st.container(horizontal=True, vertical_alignment="center", key="navigation"):
-        for other in PAGES:
-            title = "**optviz**" if other.path == "app.py" else other.title
-            st.page_link(other.path, label=title, icon=other.icon, help=other.help)
+        st.page_link("app.py", label="**optviz**", icon=PAGES[0].icon, help=PAGES[0].help)
+        for group in GROUPS:
+            _offer(group, page)
         prepare()  # has no size of its own, and would cost a row elsewhere
         st.space("stretch")
         tools = st.container(horizontal=True, width="content")
     arrived = st.session_state.get("page") != path
     st.session_state["page"] = path
     return Frame(arrived, tools)
+
+
+def pages_of(group: str) -> list[Page]:
+    """The pages of a group, in their order."""
+    return [page for page in PAGES if page.group == group]
+
+
+def overview() -> None:
+    """All pages, group by group, and what each group is for."""
+    for group, sentence in GROUPS.items():
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            st.markdown(f"**{group}:** {sentence}", width="content")
+            for page in pages_of(group):
+                st.page_link(page.path, label=page.title, icon=page.icon, help=page.help)
+
+
+def _offer(group: str, here: Page) -> None:
+    """The pages of a group: a link, or a button that opens their links. Its words tell which of them is open."""
+    pages = pages_of(group)
+    if len(pages) == 1:
+        st.page_link(pages[0].path, label=pages[0].title, icon=pages[0].icon, help=pages[0].help)
+    elif pages:
+        label = f"{group}: **{here.title}**" if here in pages else group
+        with st.popover(label, type="tertiary", width="content"):
+            for page in pages:
+                st.page_link(page.path, label=page.title, icon=page.icon, help=page.help)
 
 
 @st.cache_resource(show_spinner=False)
