@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from optviz import backprop, range_test
+from optviz import backprop, cloud, range_test
 from optviz.experiment import SETTINGS
 from optviz.optimizers import OPTIMIZERS
 from optviz.schedules import SCHEDULES
@@ -46,6 +46,8 @@ WORDS = {
     "stalled": "Hardly moving although no listed minimum is near.",
     "gradient noise": "Chance in the gradient, as small batches of data cause it.",
     "noise floor": "The height above the minimum at which a run with gradient noise keeps jittering.",
+    "quartiles": "The two values between which the middle half of many numbers lies, a quarter below and one above.",
+    "standard error": "How far a mean over chance runs is from the true mean, typically; it falls as 1/√runs.",
     "L2 penalty": "The term ½λ₂‖θ‖² in the loss, which pulls every parameter towards zero through its gradient.",
     "decoupled decay": "A pull towards zero that is applied to the parameters directly, past the rule's averages.",
     "schedule": "A plan by which a hyperparameter changes from step to step.",
@@ -105,6 +107,7 @@ def symbols() -> dict[str, Symbol]:
     walk = [backprop.X, backprop.W, backprop.B, backprop.Y, *backprop.SETTINGS.values()]
     owners += [("the backpropagation walk", walk)]
     owners += [("the range test", [*range_test.SETTINGS.values(), *range_test.MARKS.values()])]
+    owners += [("the cloud of noisy runs", [*cloud.OWN.values()])]
     owners += [
         (entry.title, entry.params) for catalogue in (OPTIMIZERS, SCHEDULES, SURFACES) for entry in catalogue.values()
     ]

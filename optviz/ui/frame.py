@@ -70,6 +70,13 @@ PAGES = (
         "The final loss at every learning rate, for all optimizers or for networks of several sizes.",
     ),
     Page(
+        "pages/cloud.py",
+        "Cloud",
+        ":material/scatter_plot:",
+        "Maps",
+        "A thousand noisy runs at once, and the height at which noise holds them up.",
+    ),
+    Page(
         "pages/training.py",
         "Training",
         ":material/neurology:",

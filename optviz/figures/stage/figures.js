@@ -148,10 +148,11 @@ function solidLayout(stage, { spec, camera }) {
 function curveLayout(stage, panel) {
   const { size } = stage.theme;
   const { spec, lowest } = panel;
+  const epochs = Boolean(stage.data.time?.epoch);
   const base = {
     ...look(stage),
-    margin: { l: size * 4.4, r: SPRITE / 2, t: 10, b: lowest ? size * (stage.moments ? 4.2 : 3) : 8 },
-    xaxis: { ...axisLook(stage, lowest ? (stage.moments ? "step, and epoch below" : "step") : ""), showticklabels: lowest, nticks: 7 },
+    margin: { l: size * 4.4, r: SPRITE / 2, t: 10, b: lowest ? size * (epochs ? 4.2 : 3) : 8 },
+    xaxis: { ...axisLook(stage, lowest ? (epochs ? "step, and epoch below" : "step") : ""), showticklabels: lowest, nticks: 7 },
     yaxis: { ...axisLook(stage, ""), type: spec.log ? "log" : "linear", nticks: 5 },
   };
   return merge(base, withTitles(spec.figure?.layout));
@@ -164,7 +165,7 @@ function compose(stage, panel) {
     return { ...solidLayout(stage, panel), width, height };
   }
   const layout = panel.plane ? planeLayout(stage, panel) : curveLayout(stage, panel);
-  const home = panel.plane ? {} : { x: [0, timeEnd(stage)], y: steadyRange(stage, panel) };
+  const home = panel.plane ? {} : { x: [0, timeEnd(stage)], y: panel.spec.range ?? steadyRange(stage, panel) };
   const x = (panel.plane ? panel.view.x : stage.curveX) ?? home.x;
   const y = panel.view.y ?? home.y;
   [layout.width, layout.height] = panel.size;
@@ -321,7 +322,8 @@ function mountOverlay(panel) {
   const hover = layers[layers.length - 1];
   if (panel.spec.at && panel.handles.parentElement !== panel.plot) panel.plot.append(panel.handles);
   if (hover.previousSibling !== panel.sprites) hover.before(panel.ink, panel.notes, panel.sprites);
-  if (panel.spec.ground && layers[0].previousSibling !== panel.ground) layers[0].before(panel.ground);
+  const above = panel.spec.ground?.kind === "crowd" ? panel.ink : layers[0];
+  if (panel.spec.ground && above.previousSibling !== panel.ground) above.before(panel.ground);
 }
 
 function listen(stage, panel) {

@@ -1,4 +1,5 @@
-// Ground: what lies under Plotly's points and changes from moment to moment, as a picture or as lines.
+// Ground: what lies under Plotly's points and changes from moment to moment, as a picture or as lines. A crowd, which
+// moves at every moment, lies above Plotly's contours instead.
 
 const grounds = new Map(); // parts that were sent once, by their names
 
@@ -27,7 +28,8 @@ function partNow(stage, { ground }) {
 function paintGround(stage, panel) {
   const { ground } = panel.spec;
   const part = partNow(stage, panel.spec);
-  const key = JSON.stringify([part?.id, panel.geo, stage.theme.dark]);
+  const crowd = ground.kind === "crowd";
+  const key = JSON.stringify([part?.id, panel.geo, stage.theme.dark, crowd && stage.at]);
   if (panel.grounded === key) return;
   panel.grounded = key;
   const { left, top, width, height, dpr } = panel.geo;
@@ -35,7 +37,8 @@ function paintGround(stage, panel) {
   Object.assign(canvas.style, { left: `${left}px`, top: `${top}px`, width: `${width}px`, height: `${height}px` });
   [canvas.width, canvas.height] = [Math.round(width * dpr), Math.round(height * dpr)];
   if (!part) return;
-  if (ground.kind === "lines") paintLines(stage, panel, part);
+  if (crowd) paintCrowd(stage, panel, part);
+  else if (ground.kind === "lines") paintLines(stage, panel, part);
   else paintPicture(stage, panel, part);
 }
 

@@ -18,16 +18,18 @@
  *     panels: [{ name, kind: "plane" | "solid" | "picture" | "curve", x, y: names of series, title, alt, log, click,
  *                figure: { data, layout, id } or, once that has been sent, { id },
  *                band: null | [suffixes of a lower and an upper series], note: words beside the title,
+ *                range: where the y axis of a curve ends, if not at its values,
  *                place: "top" for a curve over the whole width, above all else, at: base64 of float32, the steps at which
  *                its series have values; it is drawn whole, whatever the clock says,
  *                handles: null | points of such a curve that can be moved, as `handles.js` describes them,
  *                ground: null | { kind: "picture", rows, columns, extent: [x0, x1, y0, y1], smooth, palette: { light, dark } }
- *                             | { kind: "lines", x } with parts: [{ id, at: frame, data, or none once it has been sent }],
+ *                             | { kind: "lines", x } | { kind: "crowd", … as `crowd.js` describes it }
+ *                             with parts: [{ id, at: frame, data, or none once it has been sent }],
  *                marks: [{ x, y, kind: "minimum" | "maximum" | "saddle" | "flat" | "start", label }] }],
  *     racers: [{ id, label, color, dash, marker, ghost, stop, state, run: names its series, if they are sent only once,
  *                series: { name: base64 of little-endian float32 }, or null once they have been sent }],
  *     scales: { light, dark },
- *     time: null | { values: base64 of float32, the steps taken at each frame, end, epoch: steps in one },
+ *     time: null | { values: base64 of float32, the steps taken at each frame, end, epoch: steps in one, or null },
  *     live: null | ms after which the stage asks for more, by the trigger `tick`,
  *     anatomy: null | one racer's steps taken apart, as figures/dissection.py writes them,
  *     drag: null | { racer, name, label, choices: [{ name, label }], values, texts, at, steps, id,
@@ -254,6 +256,7 @@ function probe(stage) {
     family: stage.family?.id ?? null,
     anatomy: stage.anatomy.data ? stage.anatomy.formula.innerText : null,
     heads: Object.fromEntries(racing.map((trace) => [trace.racer.label, head(trace)])),
+    crowd: plane?.crowd ? Object.values(crowdNow(stage, plane)).map((values) => [...values]) : null,
     pixel,
   };
 }

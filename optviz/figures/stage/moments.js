@@ -24,6 +24,7 @@ function clockText(stage, frame) {
   const { time } = stage.data;
   if (!time) return `step ${frame} of ${stage.steps}`;
   const step = timeOf(stage, frame);
+  if (!time.epoch) return `step ${step} of ${time.end}`;
   const epoch = step / time.epoch;
   const written = Number.isInteger(epoch) ? epoch : epoch.toFixed(time.epoch > 99 ? 2 : 1);
   return `step ${step} of ${time.end} · epoch ${written}`;
@@ -32,7 +33,7 @@ function clockText(stage, frame) {
 /** Ticks that say both how many steps and, below, how many epochs. */
 function timeTicks(stage, [low, high], width) {
   const { time } = stage.data;
-  if (!time) return {};
+  if (!time?.epoch) return {};
   const wanted = Math.max(2, Math.min(7, width / (stage.theme.size * 6)));
   const [from, to] = [Math.max(0, low) / time.epoch, high / time.epoch];
   const raw = (to - from) / wanted;

@@ -1,0 +1,217 @@
+"""The panels of the cloud page: what runs and how often, the cloud on the stage, and the noise floor below it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+from urllib.parse import urlencode
+
+import streamlit as st
+
+from optviz import link
+from optviz.cloud import CLAIMS, HIGH, LOOK, LOW, NEAR, NOISY, RUNS, SEEDS, Cloud, Floors, Swarm, floors, measure
+from optviz.experiment import L2, NOISE, SEED, Experiment, Pick, Racer
+from optviz.figures.cloud import cloud_record, floors_record
+from optviz.optimizers import OPTIMIZERS
+from optviz.spec import Param, number
+from optviz.surfaces import SURFACES
+from optviz.ui.chart import chart
+from optviz.ui.desk import Desk
+from optviz.ui.lesson import verdict
+from optviz.ui.panel import Box, Choice, Field, Part, panel
+from optviz.ui.presets import RAVINE
+from optviz.ui.race import surface_controls
+from optviz.ui.stage import stage
+
+AROUND = 16.0  # on another surface, the rates of the noise floor reach so many times below and above the racer's own
+FIRST = ("lr", "momentum", "beta1", "beta2")  # hyperparameters that are always in view
+Change = Callable[[Experiment, Any], Experiment]
+
+
+# Controls ------------------------------------------------------------------------------------------------------------
+
+
+def controls_panel(desk: Desk[Cloud]) -> None:
+    """All that can be set, as one element of the page."""
+
+    def parts() -> list[Part]:
+        cloud = desk.experiment
+        entry, key = cloud.racer.entry, cloud.racer.optimizer.key
+        first = [param for param in entry.params if param.name in FIRST]
+        others = [_hyper(cloud, param) for param in entry.params if param.name not in FIRST]
+        return [
+            _surfaces(cloud),
+            Choice(
+                "optimizer",
+                "Optimizer",
+                {name: OPTIMIZERS[name].title for name in NOISY},
+                key,
+                lambda old, name: _around(
+                    replace(old, experiment=_with_racer(old, Racer.tuned(str(name), old.experiment.surface.key)))
+                ),
+                "Which rule all runs follow. It begins with the rate stored for this surface.",
+            ),
+            *(_hyper(cloud, param) for param in first),
+            replace(_setting(cloud, NOISE), live=True),
+            _own(cloud, RUNS),
+            *_inside(surface_controls(cloud.experiment)),
+            *([Box(others, "more", f"More of {entry.title}")] if others else []),
+            Choice(
+                "look",
+                "Drawn as",
+                {word: word for word in LOOK.options},
+                cloud.look,
+                lambda old, word: replace(old, look=word),
+                LOOK.help,
+                look="pills",
+            ),
+            Box([_own(cloud, LOW), _own(cloud, HIGH)], "rates", "Rates of the noise floor"),
+            Box([_setting(cloud, SEED), _setting(cloud, L2)], "conditions", "Seed and penalty"),
+        ]
+
+    panel(desk, "controls", parts)
+
+
+def _hyper(cloud: Cloud, param: Param) -> Field:
+    return Field(
+        f"{cloud.racer.optimizer.key}-{param.name}",
+        param,
+        cloud.racer.values[param.name],
+        lambda old, value: replace(old, experiment=_with_racer(old, old.racer.but(**{param.name: value}))),
+        live=param.name == "lr",
+    )
+
+
+def _with_racer(cloud: Cloud, racer: Racer) -> Experiment:
+    return replace(cloud.experiment, racers=(racer,))
+
+
+def _around(cloud: Cloud) -> Cloud:
+    """The cloud with a grid of rates around its racer's own."""
+    own = float(cloud.racer.values["lr"])
+    low, high = (float(f"{rate:.1g}") for rate in (own / AROUND, own * AROUND))
+    return replace(cloud, low=low, high=high)
+
+
+def _surfaces(cloud: Cloud) -> Choice:
+    on = cloud.experiment
+    level: dict[str | int, str] = {key: entry.title for key, entry in SURFACES.items() if entry.minima_at({})}
+    level.setdefault(on.surface.key, on.entry.title)
+
+    def move(old: Cloud, key: Any) -> Cloud:
+        racer = Racer.tuned(old.racer.optimizer.key, str(key))
+        on = replace(old.experiment, surface=Pick(str(key)), start=None, racers=(racer,))
+        return _around(replace(old, experiment=on))
+
+    return Choice(
+        "surface",
+        "Surface",
+        level,
+        on.surface.key,
+        move,
+        "What is descended. Only surfaces with a known minimum are offered: elsewhere no height could be told.",
+    )
+
+
+def _own(cloud: Cloud, param: Param) -> Field:
+    return Field(
+        param.name,
+        param,
+        getattr(cloud, param.name),
+        lambda old, value: replace(old, **{param.name: value}),
+    )
+
+
+def _setting(cloud: Cloud, param: Param) -> Field:
+    return Field(
+        param.name,
+        param,
+        getattr(cloud.experiment, param.name),
+        _lifted(lambda old, value: replace(old, **{param.name: value})),
+    )
+
+
+def _inside(parts: Sequence[Part]) -> list[Part]:
+    """Controls of an experiment as controls of the cloud around it."""
+    return [
+        replace(part, parts=_inside(part.parts))
+        if isinstance(part, Box)
+        else replace(part, change=_lifted(part.change))  # type: ignore[call-overload]  (all others here are fields)
+        for part in parts
+    ]
+
+
+def _lifted(change: Change) -> Callable[[Cloud, Any], Cloud]:
+    return lambda old, value: replace(old, experiment=change(old.experiment, value))
+
+
+# The pictures --------------------------------------------------------------------------------------------------------
+
+
+def cloud_panel(desk: Desk[Cloud]) -> Swarm:
+    """The cloud, on the stage. A click on the surface moves the start."""
+    swarm = measure(desk.experiment)
+    key = desk.key("stage")
+
+    def clicked(old: Experiment, _: object) -> Experiment:
+        point = st.session_state[key].start
+        return replace(old, start=(point["x"], point["y"]))
+
+    stage(cloud_record(desk.experiment, swarm), key=key, start=desk.callback(_lifted(clicked)))
+    st.caption(
+        f"A run is near a minimum if none is nearer and it is within {NEAR:.0%} of the window's diagonal; it is lost if "
+        "its loss is no finite number any more or it has left for good. The large dot is the mean of all positions."
+    )
+    return swarm
+
+
+def floors_panel(desk: Desk[Cloud]) -> Floors:
+    """The noise floor against the learning rate. A click on a point opens one such run."""
+    cloud, key = desk.experiment, desk.key("chart")
+    found = floors(cloud)
+
+    def clicked() -> None:
+        st.session_state[desk.key("open")] = st.session_state[key].clicked
+
+    st.markdown("**Noise floor against the learning rate**")
+    chart(floors_record(cloud, found), key=key, clicked=clicked)
+    told = st.session_state.pop(desk.key("open"), None)
+    query = target(cloud, found, told) if told else None
+    if query is not None:
+        st.switch_page("pages/descent.py", query_params=query)
+    return found
+
+
+def target(cloud: Cloud, found: Floors, told: Any) -> dict[str, list[str]] | None:
+    """The link to a run of the rate whose point was clicked. The message comes from outside: one that names no point
+    is passed over."""
+    match told:
+        case {"curve": str(), "point": int(point)} if 0 <= point < len(found.rates):
+            return link.to_query(cloud.run(lr=float(found.rates[point])), RAVINE)
+    return None
+
+
+# Words ---------------------------------------------------------------------------------------------------------------
+
+
+def words(desk: Desk[Cloud], swarm: Swarm) -> None:
+    """The claim of this page with the numbers of this cloud, how the floor is measured, and a few runs as links."""
+    cloud = desk.experiment
+    if not desk.preset:
+        measured = CLAIMS["A5"].measure(cloud)
+        none = "At no rate of the grid the runs have settled, so no floor can be told: take more steps or other rates."
+        st.markdown(verdict(measured) if measured else f":material/help: {none}")
+    st.caption(
+        f"Each point is the mean height over the second half of {SEEDS} runs of this rate, with two standard errors as a "
+        "bar. It is hollow where the height still changes by more than chance. The dashed line is what theory says, on "
+        "a quadratic, for gradient descent and the heavy ball. A click opens one run."
+    )
+    order = swarm.ordered()
+    rows = [["Run", "Seed", "Height at the end", ""], ["---"] * 4]
+    for name, place in (("lowest at the end", 0), ("median", cloud.runs // 2), ("highest at the end", -1)):
+        index = int(order[place])
+        address = "descent?" + urlencode(link.to_query(cloud.run(index), RAVINE), doseq=True)
+        height = number(float(swarm.height[index, -1]), 3)
+        rows.append([name, str(cloud.seed(index)), height, f"[open this run]({address})"])
+    st.markdown("\n".join(f"| {' | '.join(row)} |" for row in rows))

@@ -1,0 +1,44 @@
+"""The cloud page: a thousand noisy runs at once, and the height at which noise holds them up."""
+
+import streamlit as st
+
+from optviz.ui.frame import frame
+
+opened = frame("pages/cloud.py")  # this goes to the browser before the rest is imported
+
+from optviz import cloud_link
+from optviz.cloud import CLAIMS, VALLEY
+from optviz.ui.cloud import cloud_panel, controls_panel, floors_panel, words
+from optviz.ui.desk import Desk
+from optviz.ui.frame import prepare_server
+from optviz.ui.lesson import claim_panel, claims_menu
+from optviz.ui.presets import RAVINE
+from optviz.ui.share import toolbar
+from optviz.ui.turns import in_turn
+
+prepare_server(warm=RAVINE)
+desk = Desk("cloud", VALLEY, {key: claim.cloud for key, claim in CLAIMS.items()}, cloud_link)
+desk.open(arrived=opened.arrived)
+with opened.tools:
+    claims_menu(desk, CLAIMS)
+    toolbar(desk)
+
+
+@st.fragment
+def laboratory() -> None:
+    controls, picture = st.columns([2, 7], gap="medium")
+    with in_turn():
+        with controls:
+            controls_panel(desk)
+        with picture:
+            desk.say()
+            claim = st.container()
+            swarm = cloud_panel(desk)
+            floors_panel(desk)
+            words(desk, swarm)
+        with claim:
+            claim_panel(desk, CLAIMS, lambda claim: claim.measure(desk.experiment))
+        desk.publish()
+
+
+laboratory()
