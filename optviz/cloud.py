@@ -24,7 +24,7 @@ from cachetools import LRUCache, cached
 from optviz import doctor
 from optviz.experiment import LOOKS, Experiment, Pick, Racer
 from optviz.landscape import hessians
-from optviz.many import snapshots
+from optviz.many import CHANCE_AT_MOST, snapshots
 from optviz.optimizers import OPTIMIZERS, SECOND_ORDER
 from optviz.spec import Param, Source, Value, number
 from optviz.surfaces import Minimum
@@ -112,6 +112,10 @@ class Cloud:
         if not on.entry.minima_at(on.surface_values):
             raise ValueError(
                 f"{on.entry.title} has no known minimum above which a height could be measured; take another"
+            )
+        if self.runs * on.steps > CHANCE_AT_MOST:
+            raise ValueError(
+                f"{self.runs:,} runs × {on.steps:,} steps are too many; together they may be {CHANCE_AT_MOST:,}"
             )
         if not self.low < self.high:
             raise ValueError(f"the smallest rate must be below the largest, not {self.low:g} and {self.high:g}")
@@ -463,8 +467,8 @@ def _leaves_sharp(cloud: Cloud) -> Measured | None:
     return judged(
         numbers,
         "{begin:%} of {runs} runs began in the sharp well. With σ = {sigma} half of them had left it after "
-        "{half:steps}; in the end {left:%} are there and {flat:%} near the flat minimum. Without noise the run stays where it is, "
-        "{quiet} above the lower minimum.",
+        "{half:steps}; in the end {left:%} are there and {flat:%} near the flat minimum. Without noise the run stays "
+        "where it is, {quiet} above the lower minimum.",
         (left[0] > 0.99, "the runs do not begin in the sharp well"),
         (bool(len(gone)), "most runs are still in the sharp well"),
         (numbers["flat"] > 2 * numbers["left"], "the flat well does not hold more runs than the sharp one"),

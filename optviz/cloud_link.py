@@ -12,7 +12,7 @@ from typing import Any
 
 from optviz import link
 from optviz.cloud import OWN, Cloud
-from optviz.experiment import LOOKS
+from optviz.experiment import LOOKS, SETTINGS, Experiment
 from optviz.query import MESSAGES_AT_MOST, VERSION, Query, forgiving, read_values, single
 
 STRANGERS = {*LOOKS, "curves", "pin"}  # fields of a race that a cloud has no use for
@@ -36,12 +36,22 @@ def from_query(query: Query, default: Cloud) -> tuple[Cloud, list[str]]:
     rest = {name: texts for name, texts in query.items() if name not in mine}
     experiment, more = link.from_query(rest, default.experiment)
     messages += more
-    changes = {"experiment": experiment, **changes}
     with forgiving(messages):  # all together, because a field may need another; then one by one, to save the rest
-        return replace(default, **changes), messages[:MESSAGES_AT_MOST]
+        return replace(default, experiment=experiment, **changes), messages[:MESSAGES_AT_MOST]
     messages.pop()
     cloud = default
+    for part in _differing(experiment, default.experiment):
+        with forgiving(messages):
+            cloud = replace(cloud, experiment=replace(cloud.experiment, **part))
     for name, value in changes.items():
         with forgiving(messages):
             cloud = replace(cloud, **{name: value})
     return cloud, messages[:MESSAGES_AT_MOST]
+
+
+def _differing(experiment: Experiment, default: Experiment) -> list[dict[str, Any]]:
+    """What an experiment has different, field by field; a surface takes its start along."""
+    names = [name for name in ("racers", *SETTINGS) if getattr(experiment, name) != getattr(default, name)]
+    where = {"surface": experiment.surface, "start": experiment.start}
+    moved = where != {"surface": default.surface, "start": default.start}
+    return [*([where] if moved else []), *({name: getattr(experiment, name)} for name in names)]

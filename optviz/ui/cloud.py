@@ -160,8 +160,8 @@ def cloud_panel(desk: Desk[Cloud]) -> Swarm:
 
     stage(cloud_record(desk.experiment, swarm), key=key, start=desk.callback(_lifted(clicked)))
     st.caption(
-        f"A run is near a minimum if none is nearer and it is within {NEAR:.0%} of the window's diagonal; it is lost if "
-        "its loss is no finite number any more or it has left for good. The large dot is the mean of all positions."
+        f"A run is near a minimum if none is nearer and it is within {NEAR:.0%} of the window's diagonal; it is lost "
+        "if its loss is no finite number any more or it has left for good. The large dot is the mean of all positions."
     )
     return swarm
 
@@ -203,9 +203,9 @@ def words(desk: Desk[Cloud], swarm: Swarm) -> None:
         none = "At no rate of the grid the runs have settled, so no floor can be told: take more steps or other rates."
         st.markdown(verdict(measured) if measured else f":material/help: {none}")
     st.caption(
-        f"Each point is the mean height over the second half of {SEEDS} runs of this rate, with two standard errors as a "
-        "bar. It is hollow where the height still changes by more than chance. The dashed line is what theory says, on "
-        "a quadratic, for gradient descent and the heavy ball. A click opens one run."
+        f"Each point is the mean height over the second half of {SEEDS} runs of this rate, with two standard errors as "
+        "a bar. It is hollow where the height still changes by more than chance. The dashed line is what theory says, "
+        "on a quadratic, for gradient descent and the heavy ball. A click opens one run."
     )
     order = swarm.ordered()
     rows = [["Run", "Seed", "Height at the end", ""], ["---"] * 4]
