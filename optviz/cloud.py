@@ -75,7 +75,7 @@ OWN = {param.name: param for param in (RUNS, LOW, HIGH, LOOK)}
 NOISY = tuple(key for key, entry in OPTIMIZERS.items() if entry.family != SECOND_ORDER)  # rules whose lr can be swept
 MOMENTS = 81  # at most about so many are kept of every run
 NEAR = 0.1  # share of the window's diagonal: nearer to a minimum than this counts as near it
-RATES, SEEDS = 25, 400  # of the measurement of noise floors
+RATES, SEEDS = 21, 200  # of the measurement of noise floors
 SIGNIFICANT = 3.0  # standard errors: the third and the last quarter of the runs differ by more, so they still fall
 SMALL = 3.0  # the slope is measured on rates up to so many times the smallest settled one
 KEPT = 48_000_000  # bytes of swarms

@@ -15,7 +15,7 @@ import numpy as np
 
 from optviz.calibration import SHAPES, Calibration, Curve, Limit
 from optviz.experiment import Experiment
-from optviz.figures.theme import HUES, style
+from optviz.figures.theme import HUES, log_ticks, style
 from optviz.optimizers import OPTIMIZERS
 from optviz.spec import number
 
@@ -86,7 +86,7 @@ def calibration_record(calibration: Calibration, curves: Sequence[Curve], limits
             "type": "log",
             "range": [first, last],
             "title": {"text": "learning rate η"},
-            **_ticks(math.log10(calibration.low), math.log10(calibration.high)),
+            **log_ticks(math.log10(calibration.low), math.log10(calibration.high)),
             "anchor": "y" if surface else "y2",
         },
         "yaxis": {
@@ -94,7 +94,7 @@ def calibration_record(calibration: Calibration, curves: Sequence[Curve], limits
             "type": "log",
             "range": [bottom, high + 1.1 * strip],
             "title": {"text": _height_title(calibration)},
-            **_ticks(low, high),
+            **log_ticks(low, high),
         },
         "shapes": bands,
         "annotations": notes,
@@ -290,19 +290,6 @@ def _limit_note(limit: Limit, place: int, height: float) -> dict[str, Any]:
     return {"xref": "x", "x": math.log10(limit.rate), "yref": "y", "y": height, "yanchor": "top",
             "xanchor": "right" if place % 2 == 0 else "left", "text": text, "showarrow": False,
             "bgcolor": "paper", "font": {"color": style(limit.optimizer).color}}  # fmt: skip
-
-
-def _ticks(low: float, high: float) -> dict[str, Any]:
-    """Powers of ten between the strips; 1, 2, 5 where there are few of them."""
-    every = max(1, math.ceil((high - low) / 8))
-    digits = (1, 2, 5) if high - low < 2 else (1,)
-    ticks = [
-        digit * 10.0**power
-        for power in range(math.floor(low), math.ceil(high) + 1, every)
-        for digit in digits
-        if low - 1e-9 <= math.log10(digit) + power <= high + 1e-9
-    ]
-    return {"tickvals": ticks, "ticktext": [number(tick) for tick in ticks]}
 
 
 __all__ = ["SHAPES", "alt", "calibration_record", "hue", "titles"]

@@ -219,14 +219,21 @@ def floors_record(cloud: Cloud, found: Floors) -> dict[str, Any]:
     here = np.where(np.arange(len(x)) == own, np.where(good, found.height, lost), np.nan)
     star = {"color": color, "size": 16, "symbol": "star", "line": {"color": "paper", "width": 1}}
     traces.append({**common, "meta": "this cloud", "name": "this cloud", "y": _numbers(here), "marker": star})
-    reach = math.log10(found.rates[-1] / found.rates[0])
+    ends = math.log10(found.rates[0]), math.log10(found.rates[-1])
+    pad = 0.02 * (ends[1] - ends[0])
     layout = {
         "xaxis": {
             "type": "log",
-            "range": [math.log10(found.rates[0]) - 0.02 * reach, math.log10(found.rates[-1]) + 0.02 * reach],
+            "range": [ends[0] - pad, ends[1] + pad],
+            **theme.log_ticks(*ends),
             "title": {"text": "learning rate η"},
         },
-        "yaxis": {"type": "log", "range": [low, top], "title": {"text": "noise floor above the minimum"}},
+        "yaxis": {
+            "type": "log",
+            "range": [low, top],
+            "title": {"text": "noise floor above the minimum"},
+            **theme.log_ticks(low, high),
+        },
         "shapes": [
             {"type": "rect", "xref": "paper", "x0": 0, "x1": 1, "yref": "y", "y0": 10**high, "y1": 10**top,
              "fillcolor": "band", "line": {"width": 0}, "layer": "below"},

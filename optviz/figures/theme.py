@@ -10,11 +10,13 @@ that share an optimizer differ in their dashes and in the shape of their head.
 from __future__ import annotations
 
 import base64
-from typing import NamedTuple
+import math
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from optviz.optimizers import OPTIMIZERS
+from optviz.spec import number
 
 # By Streamlit's name for the hue: its own text colours are set to these in .streamlit/config.toml, so that a label such
 # as ":blue[●] SGD" shows the colour of the picture.
@@ -81,3 +83,17 @@ def array(values: np.ndarray) -> dict[str, str]:
     """An array as a Plotly figure takes it."""
     shape = {} if values.ndim == 1 else {"shape": ", ".join(map(str, values.shape))}
     return {"dtype": "f4", "bdata": floats(values), **shape}
+
+
+def log_ticks(low: float, high: float) -> dict[str, Any]:
+    """The ticks of a log axis from 10^low to 10^high, all in one size of type: powers of ten, and 1, 2, 5 where there
+    are few of them."""
+    every = max(1, math.ceil((high - low) / 8))
+    digits = (1, 2, 5) if high - low < 2 else (1,)
+    ticks = [
+        digit * 10.0**power
+        for power in range(math.floor(low), math.ceil(high) + 1, every)
+        for digit in digits
+        if low - 1e-9 <= math.log10(digit) + power <= high + 1e-9
+    ]
+    return {"tickvals": ticks, "ticktext": [number(tick) for tick in ticks]}

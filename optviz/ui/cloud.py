@@ -53,7 +53,7 @@ def controls_panel(desk: Desk[Cloud]) -> None:
                 "Which rule all runs follow. It begins with the rate stored for this surface.",
             ),
             *(_hyper(cloud, param) for param in first),
-            replace(_setting(cloud, NOISE), live=True),
+            _setting(cloud, NOISE),
             _own(cloud, RUNS),
             *_inside(surface_controls(cloud.experiment)),
             *([Box(others, "more", f"More of {entry.title}")] if others else []),
