@@ -300,8 +300,8 @@ def _floors(cloud: Cloud, rates: tuple[float, ...]) -> Floors:
 def theory(cloud: Cloud, rates: np.ndarray) -> np.ndarray | None:
     """The noise floor at each of r rates by theory, (r,): NaN where the rate is too large for one. None if none is
     known, which is so for any surface but a quadratic and any rule but gradient descent and the heavy ball."""
-    bowl = quadratic(cloud.experiment)
-    if bowl is None or heavy_ball(cloud.racer) is None:
+    bowl = quadratic(cloud.experiment) if heavy_ball(cloud.racer) else None
+    if bowl is None:
         return None
     found = []
     for rate in rates:

@@ -49,6 +49,13 @@ PAGES = (
         "Let optimizers race over a surface and move their sliders.",
     ),
     Page(
+        "pages/cloud.py",
+        "Cloud",
+        ":material/scatter_plot:",
+        "Maps",
+        "A thousand noisy runs at once, and the height at which noise holds them up.",
+    ),
+    Page(
         "pages/schedules.py",
         "Schedules",
         ":material/timeline:",
@@ -68,13 +75,6 @@ PAGES = (
         ":material/tune:",
         "Learning rate",
         "The final loss at every learning rate, for all optimizers or for networks of several sizes.",
-    ),
-    Page(
-        "pages/cloud.py",
-        "Cloud",
-        ":material/scatter_plot:",
-        "Maps",
-        "A thousand noisy runs at once, and the height at which noise holds them up.",
     ),
     Page(
         "pages/training.py",
