@@ -18,11 +18,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
 from itertools import islice
+from threading import Lock
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from cachetools import LRUCache, cached
 
 from optviz import doctor
 from optviz.descent import Rule
@@ -35,6 +37,7 @@ from optviz.spec import Param
 CELLS_AT_MOST = 160_000  # runs of one request: 400 × 400
 WORK_AT_MOST = 1_000_000_000  # runs × steps of one request
 CHANCE_AT_MOST = 5_000_000  # seeds × steps of one request, 40 MB
+CHANCE_KEPT = 128_000_000  # bytes, of all visitors
 POINTS_AT_MOST = 128  # moments that snapshots may keep of each run
 KEPT_AT_MOST = 2_000_000  # runs × moments
 
@@ -188,6 +191,7 @@ class _Batch:
                 f"and {WORK_AT_MOST:,} steps in all. Take fewer cells or fewer steps"
             )
         seeds = self.vary.get("seed")
+        self.blocks = BLOCKS if seeds is None else 1  # own chance takes much room: those runs come a block at a time
         self.seeds, self.of_run = (None, np.empty(0)) if seeds is None else np.unique(seeds, return_inverse=True)
         if self.seeds is not None and len(self.seeds) * experiment.steps > CHANCE_AT_MOST:
             raise ValueError(
@@ -241,28 +245,25 @@ class _Batch:
         return rows[:count].transpose(1, 0, 2).reshape(rows.shape[1], -1)[:, : last - first]
 
     def _blocked(self, numbers: np.ndarray) -> np.ndarray:
-        """Numbers (…, k) as (BLOCKS, …, BLOCK); the last block that counts is filled up with its last run."""
+        """Numbers (…, k) as (blocks, …, BLOCK); what is left is filled up with the last run."""
         *front, count = numbers.shape
-        filled = np.empty((*front, BLOCKS * BLOCK), self.dtype)
+        filled = np.empty((*front, self.blocks * BLOCK), self.dtype)
         filled[..., :count], filled[..., count:] = numbers, numbers[..., -1:]
-        return np.ascontiguousarray(np.moveaxis(filled.reshape(*front, BLOCKS, BLOCK), -2, 0))
+        return np.ascontiguousarray(np.moveaxis(filled.reshape(*front, self.blocks, BLOCK), -2, 0))
 
     def _chance(self, first: int, last: int) -> np.ndarray:
-        """Standard normal numbers: (steps, 2, 1) for all runs, or (BLOCKS, steps, 2, BLOCK)."""
+        """Standard normal numbers: (steps, 2, 1) for all runs, or (1, steps, 2, BLOCK)."""
         if self.seeds is None:
             return _shared_chance(self.experiment.seed, self.dtype)
         drawn = _own_chance(tuple(self.seeds.tolist()), self.experiment.steps, self.dtype)
-        count = -(-(last - first) // BLOCK)
-        chance = np.zeros((count, self._room, 2, BLOCK), self.dtype)
-        for block in range(count):
-            who = self.of_run[first + block * BLOCK : min(first + (block + 1) * BLOCK, last)]
-            chance[block, : self.experiment.steps, :, : len(who)] = drawn[:, :, who]
+        chance = np.zeros((1, self._room, 2, BLOCK), self.dtype)
+        chance[0, : self.experiment.steps, :, : last - first] = drawn[:, :, self.of_run[first:last]]
         return chance
 
     def pieces(self, piece: Callable[[int, int], Any]) -> Iterator[Any]:
         """Pieces of the whole, in order, as many at a time as there are threads."""
         threads = os.cpu_count() or 1
-        most = BLOCK * min(BLOCKS if self.seeds is None else 1, max(1, PIECE // (self.experiment.steps * BLOCK)))
+        most = BLOCK * min(self.blocks, max(1, PIECE // (self.experiment.steps * BLOCK)))
         rounds = math.ceil(self.count / most / threads)  # so that no thread stands idle in the last one
         size = BLOCK * math.ceil(self.count / rounds / threads / BLOCK)
         bounds = iter([(first, min(first + size, self.count)) for first in range(0, self.count, size)])
@@ -303,7 +304,7 @@ def _shared_chance(seed: int, dtype: Any) -> np.ndarray:
     return standard_normal(seed, 0, LENGTHS[-1]).astype(dtype)[:, :, None]
 
 
-@lru_cache(maxsize=2)  # of up to 80 MB in double precision, and half of it in single
+@cached(LRUCache(maxsize=CHANCE_KEPT, getsizeof=lambda drawn: drawn.nbytes), lock=Lock())
 def _own_chance(seeds: tuple[int, ...], steps: int, dtype: Any) -> np.ndarray:
     """(steps, 2, seeds)"""
     drawn = np.empty((steps, 2, len(seeds)), dtype)
@@ -460,7 +461,7 @@ def _like(part: Any, whole: Any, dtype: Any) -> Any:
 
 
 def _in_blocks(build: Callable, steps: _Steps) -> Callable:
-    """A program for up to BLOCKS blocks, one after another: rows (BLOCKS, rows, BLOCK)."""
+    """A program for a number of blocks, one after another: rows (blocks, rows, BLOCK)."""
     run = build(steps)
 
     def whole(values, blocks, chance, count, length, *rest):
