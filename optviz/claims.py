@@ -20,7 +20,7 @@ import inspect
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -30,13 +30,12 @@ from optviz.descent import Trajectory, descend, sweep
 from optviz.experiment import Experiment, Pick, Racer, run
 from optviz.optimizers import OPTIMIZERS
 from optviz.problems import Problem, from_surface
-from optviz.programs import program
+from optviz.quadratic import TAME, Quadratic, as_quadratic
 from optviz.spec import Source
 from optviz.verdict import STEPS_AT_MOST, Card, Measured, judged
 
 SEEDS = 16
 SIGHT = 1000  # steps after which one per cent to either side of a stability edge has shown
-TAME = 1e100  # a rate beyond this is no experiment, and its square no number
 ROUNDING = 1e-9  # two ways to the same path may differ by this, relative to how far out it goes
 
 # What a measuring function may ask for by name: an optimizer, and the values that make it what the claim speaks of.
@@ -167,45 +166,9 @@ def _slope(x: np.ndarray, y: np.ndarray) -> float:
     return float(np.sum(centred * (y - y.mean())) / np.sum(centred**2))
 
 
-class Quadratic(NamedTuple):
-    """A surface that is one: f = floor + ½ Σ λᵢ zᵢ², with z the offsets along the columns of `axes`, flattest first."""
-
-    curvatures: np.ndarray  # (2,), ascending and positive
-    axes: np.ndarray  # (2, 2)
-    minimum: np.ndarray  # (2,)
-    floor: float
-
-    def offsets(self, theta: np.ndarray) -> np.ndarray:
-        """Positions (…, 2) as offsets from the minimum along the axes."""
-        return (theta - self.minimum) @ self.axes
-
-
 def _quadratic(experiment: Experiment, **values: Any) -> Quadratic | None:
-    """The surface as a quadratic, by its exact derivatives; None if its Hessian varies or is not positive."""
-    entry = experiment.entry
-    own = entry.hyper(**(experiment.surface_values | values))
-    left, right, bottom, top = entry.window
-    points = np.array([(x, y) for x in (left, (left + right) / 2, right) for y in (bottom, (bottom + top) / 2, top)])
-
-    def build() -> Callable:
-        def value(theta, traced):
-            return entry.fn(theta[0], theta[1], **entry.unpack(traced, own.static))
-
-        def derivatives(theta, traced):
-            return jax.value_and_grad(value)(theta, traced), jax.hessian(value)(theta, traced)
-
-        return jax.jit(jax.vmap(derivatives, in_axes=(0, None)))
-
-    compiled = program(("derivatives", entry.fn, own.static), build)
-    (height, slope), hessians = jax.tree.map(np.asarray, compiled(points, own.traced))
-    hessian, size = hessians[4], np.abs(hessians[4]).max()
-    if not (np.isfinite(hessians).all() and np.abs(hessians - hessian).max() <= 1e-9 * size and 0 < size <= TAME):
-        return None
-    curvatures, axes = np.linalg.eigh(hessian)
-    if not (curvatures[0] > 1e-9 * size and 1 / curvatures[0] <= TAME):
-        return None
-    newton = -axes @ ((axes.T @ slope[4]) / curvatures)
-    return Quadratic(curvatures, axes, points[4] + newton, float(height[4] + slope[4] @ newton / 2))
+    """The experiment's surface as a quadratic, with some of its parameters changed; None if it is none."""
+    return as_quadratic(experiment.entry, experiment.surface_values | values)
 
 
 def _racers(*racers: tuple[str, dict[str, Any]]) -> tuple[Racer, ...]:

@@ -17,7 +17,7 @@ LAYERS = [
     {"spec", "programs", "expression"},
     {"stationary", "query", "verdict"},
     {"surfaces", "optimizers", "schedules", "datasets", "networks"},
-    {"problems", "tuning", "backprop"},
+    {"problems", "tuning", "backprop", "quadratic"},
     {"descent"},
     {"landscape", "doctor", "curves"},
     {"experiment"},
