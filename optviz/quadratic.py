@@ -7,8 +7,9 @@ every zᵢ by itself: such a coordinate with its curvature λᵢ is a *mode*. Wi
     Nesterov's rule               z ← (1 + ρ)(1 − ηλ)·z − ρ(1 − ηλ)·z₋₁
 
 multiplies (z, z₋₁) by a 2×2 matrix, whose eigenvalues solve x² − s·x + p = 0. The larger of their sizes is the
-*spectral radius* r: after many steps each one multiplies the distance to the minimum by r, and the loss above it by r². The run
-converges exactly when the largest r of all modes is below 1. All functions work on arrays of any shapes that fit.
+*spectral radius* r: after many steps each one multiplies the distance to the minimum by r, and the loss above it by
+r². The run converges exactly when the largest r of all modes is below 1. All functions work on arrays of any shapes
+that fit.
 
     λ    a curvature: an eigenvalue of the Hessian          η   learning rate
     r    spectral radius of one step                        ρ   momentum
@@ -76,51 +77,46 @@ def best_heavy_ball(low: ArrayLike, high: ArrayLike) -> tuple[np.ndarray, np.nda
 
 
 class Quadratic(NamedTuple):
-    """A surface that is one: f = floor + ½ Σ λᵢ zᵢ², with z the offsets along the columns of `axes`, flattest first."""
+    """A surface that is one: f = floor + ½ Σ λᵢ zᵢ², with z the offsets along the columns of `axes`, flattest first.
+    Of k settings of a surface's parameters, every array has k in front."""
 
     curvatures: np.ndarray  # (2,), ascending and positive
     axes: np.ndarray  # (2, 2)
     minimum: np.ndarray  # (2,)
-    floor: float
+    floor: Any  # a number, or (k,)
 
     def offsets(self, theta: np.ndarray) -> np.ndarray:
-        """Positions (…, 2) as offsets from the minimum along the axes."""
+        """Positions (…, 2) of one surface as offsets from the minimum along the axes."""
         return (theta - self.minimum) @ self.axes
 
 
 def as_quadratic(surface: Surface, values: Mapping[str, Any]) -> Quadratic | None:
     """The surface as a quadratic, by its exact derivatives; None if its Hessian varies or is not positive."""
-    height, slope, hessians = (part[0] for part in _derivatives(surface, values))
-    curvatures = _curvatures(hessians[None])[0]
-    if np.isnan(curvatures).any():
-        return None
-    _, axes = np.linalg.eigh(hessians[4])
-    newton = -axes @ ((axes.T @ slope[4]) / curvatures)
-    return Quadratic(curvatures, axes, _points(surface)[4] + newton, float(height[4] + slope[4] @ newton / 2))
+    curvatures, axes, minimum, floor = (part[0] for part in quadratics(surface, values))
+    return None if np.isnan(curvatures).any() else Quadratic(curvatures, axes, minimum, float(floor))
 
 
-def curvatures(surface: Surface, values: Mapping[str, Any]) -> np.ndarray:
-    """The two eigenvalues of the Hessian for k settings of the surface's parameters, (k, 2), ascending; NaN where the
-    surface is no quadratic with a minimum. Any of the `values` that are not compiled in may be an array (k,)."""
-    return _curvatures(_derivatives(surface, values)[2])
+def quadratics(surface: Surface, values: Mapping[str, Any]) -> Quadratic:
+    """The same for k settings of the surface's parameters: any of the `values` that are not compiled in may be an array
+    (k,). Where the surface is no quadratic with a minimum, all is NaN."""
+    height, slope, hessians = _derivatives(surface, values)
+    centre, tame = hessians[:, 4], np.isfinite(hessians).all(axis=(1, 2, 3))
+    with np.errstate(all="ignore"):
+        size = np.abs(centre).max(axis=(1, 2))
+        tame &= np.abs(hessians - centre[:, None]).max(axis=(1, 2, 3)) <= 1e-9 * size
+        tame &= (size > 0) & (size <= TAME)
+        curvatures, axes = np.linalg.eigh(np.where(tame[:, None, None], centre, np.eye(2)))
+        tame &= (curvatures[:, 0] > 1e-9 * size) & (1 / curvatures[:, 0] <= TAME)
+        newton = -np.einsum("kij,klj,kl,kj->ki", axes, axes, slope[:, 4], 1 / curvatures)
+        floor = height[:, 4] + np.einsum("ki,ki->k", slope[:, 4], newton) / 2
+    found = (curvatures, axes, _points(surface)[4] + newton, floor)
+    return Quadratic(*(np.where(tame.reshape(-1, *[1] * (part.ndim - 1)), part, np.nan) for part in found))
 
 
 def _points(surface: Surface) -> np.ndarray:
     """Nine points of the window, (9, 2), its centre in the middle."""
     left, right, bottom, top = surface.window
     return np.array([(x, y) for x in (left, (left + right) / 2, right) for y in (bottom, (bottom + top) / 2, top)])
-
-
-def _curvatures(hessians: np.ndarray) -> np.ndarray:
-    """Of Hessians (k, 9, 2, 2) at nine points of k surfaces."""
-    centre = hessians[:, 4]
-    with np.errstate(all="ignore"):
-        size = np.abs(centre).max(axis=(1, 2))
-        same = np.abs(hessians - centre[:, None]).max(axis=(1, 2, 3)) <= 1e-9 * size
-        tame = np.isfinite(hessians).all(axis=(1, 2, 3)) & same & (size > 0) & (size <= TAME)
-        found = np.linalg.eigvalsh(np.where(tame[:, None, None], centre, np.eye(2)))
-        tame &= (found[:, 0] > 1e-9 * size) & (1 / found[:, 0] <= TAME)
-    return np.where(tame[:, None], found, np.nan)
 
 
 def _derivatives(surface: Surface, values: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -9,7 +9,7 @@ from optviz.quadratic import (
     best_heavy_ball,
     best_plain,
     critical_rate,
-    curvatures,
+    quadratics,
     radius,
     step_limit,
 )
@@ -89,16 +89,16 @@ def test_a_quadratic_is_known_by_its_derivatives(key):
 @pytest.mark.parametrize("key", ["rosenbrock", "saddle", "himmelblau", "l_valley", "plateau", "=x^2", "=1/x"])
 def test_other_surfaces_are_none(key):
     assert as_quadratic(SURFACES[key], {}) is None
-    assert np.isnan(curvatures(SURFACES[key], {})).all()
+    assert all(np.isnan(part).all() for part in quadratics(SURFACES[key], {}))
 
 
 def test_curvatures_follow_the_parameters_of_a_surface(compilations):
     kappas = np.geomspace(0.01, 1000, 300)  # more than one call's room
-    found = curvatures(SURFACES["valley"], {"kappa": kappas, "rotation": 30.0})
-    assert found.shape == (300, 2)
-    np.testing.assert_allclose(found, np.sort(np.stack([np.ones(300), kappas], axis=1)), rtol=1e-10)
+    found = quadratics(SURFACES["valley"], {"kappa": kappas, "rotation": 30.0})
+    assert found.curvatures.shape == (300, 2)
+    np.testing.assert_allclose(found.curvatures, np.sort(np.stack([np.ones(300), kappas], axis=1)), rtol=1e-10)
     before = compilations()
-    assert curvatures(SURFACES["valley"], {"kappa": kappas[:7]}).shape == (7, 2)
+    assert quadratics(SURFACES["valley"], {"kappa": kappas[:7]}).minimum.shape == (7, 2)
     assert as_quadratic(SURFACES["valley"], {"kappa": 3.0}) is not None
     assert compilations() == before
 
