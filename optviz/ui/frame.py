@@ -49,6 +49,13 @@ PAGES = (
         "Let optimizers race over a surface and move their sliders.",
     ),
     Page(
+        "pages/phase_map.py",
+        "Phase map",
+        ":material/grid_on:",
+        "Maps",
+        "How the same run ends for every pair of two hyperparameters, with the theory drawn on top.",
+    ),
+    Page(
         "pages/cloud.py",
         "Cloud",
         ":material/scatter_plot:",

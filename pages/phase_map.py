@@ -1,0 +1,50 @@
+"""The phase map: how the same run ends for every pair of two hyperparameters, with the theory drawn on top."""
+
+import streamlit as st
+
+from optviz.ui.frame import frame
+
+opened = frame("pages/phase_map.py")  # this goes to the browser before the rest is imported
+
+from optviz.phase_map import CLAIMS
+from optviz.ui.desk import Desk
+from optviz.ui.frame import prepare_server
+from optviz.ui.lesson import claim_panel, claims_menu
+from optviz.ui.phase_map import (
+    CODEC,
+    PLANE,
+    cell_panel,
+    controls_panel,
+    examples_menu,
+    look_bar,
+    map_panel,
+    words,
+)
+from optviz.ui.presets import RAVINE
+from optviz.ui.share import toolbar
+
+prepare_server(warm=RAVINE)
+desk = Desk("phase_map", PLANE, {key: claim.map for key, claim in CLAIMS.items()}, CODEC)
+desk.open(arrived=opened.arrived)
+with opened.tools:
+    examples_menu(desk)
+    claims_menu(desk, CLAIMS)
+    toolbar(desk)
+
+
+@st.fragment
+def laboratory() -> None:
+    controls, picture = st.columns([2, 7], gap="medium")
+    with controls:
+        controls_panel(desk)
+    with picture:
+        desk.say()
+        claim_panel(desk, CLAIMS)
+        look_bar(desk)
+        seen = map_panel(desk)
+        cell_panel(desk, *seen)
+        words(desk, *seen)
+    desk.publish()
+
+
+laboratory()
