@@ -9,11 +9,12 @@ opened = frame("pages/phase_map.py")  # this goes to the browser before the rest
 from optviz.phase_map import CLAIMS
 from optviz.ui.desk import Desk
 from optviz.ui.frame import prepare_server
-from optviz.ui.lesson import claim_panel, claims_menu
+from optviz.ui.lesson import claims_menu
 from optviz.ui.phase_map import (
     CODEC,
     PLANE,
     cell_panel,
+    claim_words,
     controls_panel,
     examples_menu,
     look_bar,
@@ -39,9 +40,12 @@ def laboratory() -> None:
         controls_panel(desk)
     with picture:
         desk.say()
-        claim_panel(desk, CLAIMS)
+        claim = st.container() if desk.preset else None
         look_bar(desk)
         seen = map_panel(desk)
+        if claim:  # above, but it is measured on what is below
+            with claim:
+                claim_words(desk, seen[0])
         cell_panel(desk, *seen)
         words(desk, *seen)
     desk.publish()

@@ -253,7 +253,7 @@ def _bar(painted: _Painted) -> dict[str, Any]:
                 "tickvals": places,
                 "ticktext": texts,
                 "tickfont": {"color": "text"},
-                "title": {"text": painted.title, "font": {"color": "text"}},
+                "title": {"text": painted.title, "font": {"color": "text", "size": 13}},
             },
         },
     }
@@ -279,26 +279,25 @@ def _list(values: np.ndarray) -> list[float | None]:
 
 
 def _markers(map_: PhaseMap, found: Cells, measured: np.ndarray | None, known: Theory | None) -> list[dict[str, Any]]:
-    """The optima, and the cell that is looked at."""
-    drawn = []
-    if known and known.best and all(-0.5 <= at <= map_.resolution - 0.5 for at in place_of(map_, known.best)):
-        drawn.append(_marker("quickest in the end, by theory", *known.best, "star", 15, "#FFFFFF"))
-    if known:
-        drawn += _at_cell(map_, quickest(measured), "quickest in the end, measured", "circle-open", 15)
-        drawn += _at_cell(map_, lowest(found), f"least loss after {map_.on.steps} steps", "diamond-open", 13)
+    """The optima, theory's on top, and the cell that is looked at."""
     row, column = map_.cell
-    x, y = float(map_.xs[column]), float(map_.ys[row])
-    drawn.append(_marker("the chosen cell", x, y, "cross-thin-open", 14, "text"))
+    drawn = [_marker("the chosen cell", float(map_.xs[column]), float(map_.ys[row]), "cross", 13)]
+    if known:
+        drawn += _at_cell(map_, lowest(found), f"least loss after {map_.on.steps} steps", "diamond", 13)
+        drawn += _at_cell(map_, quickest(measured), "quickest in the end, measured", "circle", 19)
+    if known and known.best and all(-0.5 <= at <= map_.resolution - 0.5 for at in place_of(map_, known.best)):
+        drawn.append(_marker("quickest in the end, by theory", *known.best, "star", 15))
     return drawn
 
 
 def _at_cell(map_: PhaseMap, best: Optimum | None, name: str, symbol: str, size: int) -> list[dict[str, Any]]:
     if best is None or best.ties > 1:
         return []
-    return [_marker(name, float(map_.xs[best.column]), float(map_.ys[best.row]), symbol, size, "#FFFFFF")]
+    return [_marker(name, float(map_.xs[best.column]), float(map_.ys[best.row]), symbol, size)]
 
 
-def _marker(name: str, x: float, y: float, symbol: str, size: int, color: str) -> dict[str, Any]:
+def _marker(name: str, x: float, y: float, symbol: str, size: int) -> dict[str, Any]:
+    """Filled and outlined with the two colours of the theme, one of which is seen on any cell."""
     return {
         "type": "scatter",
         "x": [x],
@@ -306,7 +305,7 @@ def _marker(name: str, x: float, y: float, symbol: str, size: int, color: str) -
         "mode": "markers",
         "name": name,
         "hoverinfo": "skip",
-        "marker": {"symbol": symbol, "size": size, "color": color, "line": {"width": 2.5, "color": color}},
+        "marker": {"symbol": symbol, "size": size, "color": "paper", "line": {"width": 2, "color": "text"}},
     }
 
 

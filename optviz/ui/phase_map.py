@@ -49,7 +49,7 @@ from optviz.surfaces import SURFACES
 from optviz.tuning import tuned_lr
 from optviz.ui.chart import chart
 from optviz.ui.desk import Desk
-from optviz.ui.lesson import verdict
+from optviz.ui.lesson import claim_panel
 from optviz.ui.panel import Action, Box, Choice, Field, Part, Words, panel
 from optviz.ui.presets import RAVINE
 from optviz.ui.tiles import in_tiles
@@ -136,11 +136,11 @@ def _axis_parts(map_: PhaseMap, which: str, label: str) -> list[Part]:
         return fitted(replace(old, **{which: new}, color=str(COLOR.default), at=None), old.on) if before != new else old
 
     def end(name: str) -> Field:
-        words = "smallest" if name == "low" else "largest"
+        word = "from" if name == "low" else "to"
         shown = param.but(
             name=f"{which}_{name}",
             default=getattr(axis, name),
-            title=f"{words} {param.symbol or param.title or param.name}",
+            title=word,
             symbol="",
             help=f"Where the axis {'begins' if name == 'low' else 'ends'}. It may be beyond the slider: type it.",
         )
@@ -148,10 +148,8 @@ def _axis_parts(map_: PhaseMap, which: str, label: str) -> list[Part]:
         return Field(f"{which}-{name}", shown, getattr(axis, name), lambda old, value: change(old, value))
 
     titles: dict[str | int, str] = {name: one.label for name, one in params.items()}
-    groups = ["" for _ in titles]
     return [
-        Choice(f"{which}-axis", f"{label}", titles, axis.name, choose, f"Which number changes {label.lower()}.", "menu",
-               () if not any(groups) else groups),
+        Choice(f"{which}-axis", label, titles, axis.name, choose, f"Which number changes {label.lower()}."),
         Box([end("low"), end("high")]),
     ]  # fmt: skip
 
@@ -267,7 +265,7 @@ def map_panel(desk: Desk[PhaseMap]) -> tuple[Cells, np.ndarray | None, Theory | 
         does = "click: choose this cell"
     chart(phase_map_record(map_, found, measured, known, does), key=key, clicked=clicked)
     colors = meanings(map_, found, measured)
-    st.caption(" · ".join(f":{one.hue}[■] {one.words} {one.share:.1%}" for one in colors))
+    st.markdown(" · ".join(f":{one.hue}[■] {one.words} {one.share:.1%}" for one in colors))
     told = st.session_state.pop(desk.key("open"), None)
     if told:
         st.switch_page("pages/descent.py", query_params=opened(desk.experiment, *told))
@@ -350,13 +348,14 @@ def _with_axes(old: PhaseMap, axes: Sequence[Axis]) -> PhaseMap:
     return replace(old, x=axes[0], y=axes[1])
 
 
+def claim_words(desk: Desk[PhaseMap], found: Cells) -> None:
+    """The claim that is open, with its verdict."""
+    claim_panel(desk, CLAIMS, lambda claim: claim.measure(desk.experiment.request, found))
+
+
 def words(desk: Desk[PhaseMap], found: Cells, measured: np.ndarray | None, known: Theory | None) -> None:
-    """What the map says: the claim that is open, theory against measurement, and how ragged the border is."""
-    map_ = desk.experiment
-    claim = CLAIMS.get(desk.preset or "")
-    if claim is not None:
-        st.markdown(verdict(claim.measure(map_.request, found)))
-    for sentence in (_theory_words(map_, found, measured, known), _border_words(map_, found)):
+    """What the map says: theory against measurement, and how ragged the border is."""
+    for sentence in (_theory_words(desk.experiment, found, measured, known), _border_words(desk.experiment, found)):
         if sentence:
             st.markdown(sentence)
 
