@@ -276,8 +276,8 @@ def _distances(values: np.ndarray, value: float, param: Param) -> np.ndarray:
 
 def zoomed(map_: PhaseMap, factor: float) -> PhaseMap:
     """The map around the cell that is looked at, its axes shorter by a factor (longer, if that is below 1), in decades
-    where they are logarithmic. Where a parameter's domain ends, so does the axis, and it keeps its length as far as the
-    domain allows."""
+    where they are logarithmic. An axis that would leave its parameter's domain ends where it ended before, or where the
+    slider does, and keeps its new length if there is room for it."""
     row, column = map_.cell
     here = (float(map_.xs[column]), float(map_.ys[row]))
     axes = [
@@ -293,12 +293,12 @@ def _zoomed(axis: Axis, param: Param, value: float, factor: float) -> Axis:
         return Axis(axis.name, value / half, value * half)
     half = (axis.high - axis.low) / 2 / factor
     low, high = value - half, value + half
-    shift = 0.0
+    first, last = min(axis.low, float(param.low)), max(axis.high, float(param.high))
     if not within(low, param.domain):
-        shift = axis.low - low
-    elif not within(high, param.domain):
-        shift = axis.high - high
-    return Axis(axis.name, low + shift, high + shift)
+        low, high = first, first + 2 * half
+    if not within(high, param.domain):
+        low, high = (last - 2 * half if within(last - 2 * half, param.domain) else first), last
+    return Axis(axis.name, low, high)
 
 
 def fitted(map_: PhaseMap, on: Experiment) -> PhaseMap:

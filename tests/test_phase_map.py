@@ -421,7 +421,10 @@ def test_zooming_keeps_the_cell_and_shortens_the_axes():
     edge = zoomed(replace(PLANE, at=(at[0], 0.0)), 4.0)  # no momentum below 0
     assert edge.y.low == 0
     assert edge.y.high == pytest.approx(0.99 / 4)
-    with pytest.raises(ValueError, match="momentum must be"):
+    top = zoomed(replace(PLANE, at=(at[0], 0.99)), 4.0)  # nor above 1
+    assert (top.y.low, top.y.high) == (pytest.approx(0.99 * 3 / 4), 0.99)
+    assert zoomed(near, 0.25).y == PLANE.y
+    with pytest.raises(ValueError, match="too far"):
         zoomed(PLANE, 0.01)
 
 

@@ -101,26 +101,14 @@ def _paint(map_: PhaseMap, found: Cells, measured: np.ndarray | None) -> _Painte
             values = np.log10(found.height)
         words = "at the minimum, as exactly as the numbers tell" if found.known else "the lowest of this map"
         title = "final loss<br>above the<br>minimum" if found.known else "final loss<br>above the<br>lowest"
-        return _coded(
-            found,
-            [("green", words, rounding), gone],
-            values,
-            *_tens(values, rounding | ~found.done | found.diverged),
-            title,
-        )
+        ticks, texts = _tens(values[np.isfinite(values) & found.done & ~rounding & ~found.diverged])
+        return _coded(found, [("green", words, rounding), gone], values, ticks, texts, title)
     if map_.color == "steps":
         never = found.done & ~found.diverged & ~np.isfinite(found.settled)
         words = f"not within {number(map_.on.tolerance)} of the minimum to stay"
-        values = np.log10(1 + found.settled)
-        ticks, texts = _counts(values[np.isfinite(values) & ~found.diverged])
-        return _coded(
-            found,
-            [("violet", words, never), gone],
-            values,
-            ticks,
-            texts,
-            "steps until<br>it stays<br>within the<br>tolerance",
-        )
+        title = "steps until<br>it stays<br>within the<br>tolerance"
+        ticks, texts = _counts()
+        return _coded(found, [("violet", words, never), gone], np.log10(1 + found.settled), ticks, texts, title)
     rate = np.full(found.state.shape, np.nan) if measured is None else measured
     apart = [("gray", "moves away: a factor of 1 or more", rate >= 1)]
     apart += [("violet", "at the minimum too soon for an estimate", found.done & np.isnan(rate))]
@@ -139,25 +127,21 @@ def _coded(
 ) -> _Painted:
     """Bytes from what stands apart, and from `values` for the rest."""
     codes = np.full(found.state.shape, 255, np.uint8)
-    scale: list[list] = [[0.0, RAMP[0]], [LEVELS / 255, RAMP[-1]]]
+    scale: list[list] = []
     bar = None
     if values is not None:
+        scale = [[i / (len(RAMP) - 1) * LEVELS / 255, color] for i, color in enumerate(RAMP)]
         on_scale = found.done & np.isfinite(values) & ~np.any([there for _, _, there in apart], axis=0)
         if on_scale.any():
             low, high = float(values[on_scale].min()), float(values[on_scale].max())
             wide = (high - low) or 1.0
             codes[on_scale] = np.round((values[on_scale] - low) / wide * LEVELS).astype(np.uint8)
-            seen = [(tick, text) for tick, text in zip(ticks, texts, strict=True) if low <= tick <= high or wide == 1.0]
+            seen = [(tick, text) for tick, text in zip(ticks, texts, strict=True) if low <= tick <= high]
             bar = ([(tick - low) / wide for tick, _ in seen], [text for _, text in seen])
-        scale = [[i / (len(RAMP) - 1) * LEVELS / 255, color] for i, color in enumerate(RAMP)]
-    for i, (hue, _, there) in enumerate(apart if values is not None else ()):
-        codes[there] = APART + i
-        scale.append([(APART + i) / 255, FADED if hue == "gray" else HUES[hue]])
-    if values is None:
-        scale = []
-        for i, (hue, _, there) in enumerate(apart):
-            codes[there] = i
-            scale.append([i / 255, FADED if hue == "gray" else HUES[hue]])
+    first = 0 if values is None else APART
+    for code, (hue, _, there) in enumerate(apart, start=first):
+        codes[there] = code
+        scale.append([code / 255, FADED if hue == "gray" else HUES[hue]])
     return _Painted(codes, [*scale, [1.0, NOTHING]], apart, bar, title)
 
 
