@@ -317,8 +317,13 @@ def fitted(map_: PhaseMap, on: Experiment) -> PhaseMap:
     if stays(y) and not stays(x):
         kept.reverse()
     same = kept == [x, y]
-    made = replace(map_, on=on, x=kept[0], y=kept[1], color=str(COLOR.default), at=map_.at if same else None)
-    return replace(made, color=map_.color) if map_.color != "rate" or made.has_rates else made
+    at = map_.at if same else None
+    return in_color(replace(map_, on=on, x=kept[0], y=kept[1], color=str(COLOR.default), at=at), map_.color)
+
+
+def in_color(map_: PhaseMap, color: str) -> PhaseMap:
+    """The map in a colour; where that would be the rate and there is none, it stays as it is."""
+    return replace(map_, color=color) if color != "rate" or map_.has_rates else map_
 
 
 # Cells ---------------------------------------------------------------------------------------------------------------

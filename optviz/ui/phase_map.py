@@ -34,6 +34,7 @@ from optviz.phase_map import (
     cells,
     changed,
     fitted,
+    in_color,
     lowest,
     quickest,
     rate_work,
@@ -129,11 +130,12 @@ def _axis_parts(map_: PhaseMap, which: str, label: str) -> list[Part]:
     param = params[axis.name]
 
     def choose(old: PhaseMap, name: Any) -> PhaseMap:
-        before, beside = getattr(old, which), getattr(old, other)
-        if name == beside.name:  # they change places
+        if name == getattr(old, which).name:
+            return old
+        if name == getattr(old, other).name:  # they change places
             return replace(old, x=old.y, y=old.x, at=old.at and old.at[::-1])
         new = whole_axis(str(name), axes_of(old.on)[str(name)])
-        return fitted(replace(old, **{which: new}, color=str(COLOR.default), at=None), old.on) if before != new else old
+        return in_color(replace(old, **{which: new}, color=str(COLOR.default), at=None), old.color)
 
     def end(name: str) -> Field:
         word = "from" if name == "low" else "to"
@@ -178,10 +180,7 @@ def _own(racer: Racer, param: Param) -> Field:
 
 def _moved(old: PhaseMap, on: Experiment) -> PhaseMap:
     """The same map of a changed experiment; where it has no rates any more, the colour goes back to states."""
-    if old.color != "rate":
-        return replace(old, on=on)
-    made = replace(old, on=on, color=str(COLOR.default))
-    return replace(made, color="rate") if made.has_rates else made
+    return in_color(replace(old, on=on, color=str(COLOR.default)), old.color)
 
 
 def _start(map_: PhaseMap, axis: str) -> Field:
