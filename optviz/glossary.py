@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from optviz import backprop, cloud, range_test
+from optviz import backprop, cloud, phase_map, range_test
 from optviz.experiment import SETTINGS
 from optviz.optimizers import OPTIMIZERS
 from optviz.schedules import SCHEDULES
@@ -88,6 +88,12 @@ WORDS = {
     "gradient clipping": "Shortening a gradient that is longer than a limit to exactly that limit.",
     "gradient noise scale": "The batch size at which the noise in its gradient is as large as the gradient itself.",
     "range test": "A short run in which the learning rate rises: its loss shows which rates are of use.",
+    "phase map": "A plane of two hyperparameters in which every cell is a run, coloured by how it ends.",
+    "mode": "The motion along one axis of a quadratic's Hessian, which goes on as if the others were not there.",
+    "spectral radius": "The largest size of an eigenvalue: by what one step multiplies the distance in the end.",
+    "rate of convergence": "The factor by which, in the end, each step multiplies the distance to the minimum.",
+    "critical damping": "The momentum at which a mode just does not swing yet: there it settles quickest.",
+    "uncertainty exponent": "How fast doubts about a run's fate fade as settings are known better; 1: a smooth border.",
     "pin": "A run that stays in the picture, as a ghost, while sliders move.",
 }
 
@@ -106,6 +112,7 @@ def symbols() -> dict[str, Symbol]:
     owners = [("every run", [*SETTINGS.values(), REACH])]
     walk = [backprop.X, backprop.W, backprop.B, backprop.Y, *backprop.SETTINGS.values()]
     owners += [("the backpropagation walk", walk)]
+    owners += [("the phase map", [*phase_map.LOOKS.values()])]
     owners += [("the range test", [*range_test.SETTINGS.values(), *range_test.MARKS.values()])]
     owners += [("the cloud of noisy runs", [*cloud.OWN.values()])]
     owners += [

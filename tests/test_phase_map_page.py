@@ -147,7 +147,7 @@ def test_numbers_that_all_cells_share():
     assert use(PLANE, "own-momentum-form", "averaging").racer.values["form"] == "averaging"
     assert use(PLANE, "steps", 200).on.steps == 200
     colored = replace(PLANE, color="rate")
-    assert use(colored, "noise", 0.1).color == "state"
+    assert use(colored, "all-noise", 0.1).color == "state"
     assert use(colored, "all-l2", 0.1).color == "rate"
 
 
@@ -246,7 +246,7 @@ def test_in_a_browser_a_cell_opens_its_run_and_back_leads_to_the_map(mapper):
 
 def test_in_a_browser_a_click_can_choose_a_cell_to_zoom_into(mapper):
     visitor = mapper().open(SMALL)
-    visitor.page.get_by_role("button", name="chooses it").click()
+    visitor.page.get_by_role("radio", name="chooses it").click()
     visitor.page.wait_for_timeout(500)
     visitor.settled().click_cell(25, 10)
     query = visitor.until_query(lambda query: "at" in query, "the cell in the address")

@@ -140,9 +140,8 @@ def _axis_parts(map_: PhaseMap, which: str, label: str) -> list[Part]:
     def end(name: str) -> Field:
         word = "from" if name == "low" else "to"
         shown = param.but(
-            name=f"{which}_{name}",
             default=getattr(axis, name),
-            title=word,
+            title=f"{word} {param.symbol or param.title or param.name}",
             symbol="",
             help=f"Where the axis {'begins' if name == 'low' else 'ends'}. It may be beyond the slider: type it.",
         )
@@ -152,7 +151,8 @@ def _axis_parts(map_: PhaseMap, which: str, label: str) -> list[Part]:
     titles: dict[str | int, str] = {name: one.label for name, one in params.items()}
     return [
         Choice(f"{which}-axis", label, titles, axis.name, choose, f"Which number changes {label.lower()}."),
-        Box([end("low"), end("high")]),
+        end("low"),
+        end("high"),
     ]  # fmt: skip
 
 
@@ -311,7 +311,7 @@ def _cell_parts(map_: PhaseMap) -> list[Part]:
 
     def choose(which: int) -> Field:
         param, axis = map_.params[which], (map_.x, map_.y)[which]
-        shown = param.but(name=f"cell_{which}", default=here[which], low=axis.low, high=axis.high,
+        shown = param.but(default=here[which], low=axis.low, high=axis.high,
                           help="Which cell is looked at: the one nearest to this value.")  # fmt: skip
 
         def change(old: PhaseMap, value: Any) -> PhaseMap:
