@@ -84,6 +84,13 @@ PAGES = (
         "The final loss at every learning rate, for all optimizers or for networks of several sizes.",
     ),
     Page(
+        "pages/basin_map.py",
+        "Basins",
+        ":material/scatter_plot:",
+        "Maps",
+        "Every point of the window as a start: which minimum its run ends in, for two optimizers.",
+    ),
+    Page(
         "pages/training.py",
         "Training",
         ":material/neurology:",

@@ -1,0 +1,41 @@
+"""The basin map: where the runs from every start of a window end, for one optimizer or for two."""
+
+import streamlit as st
+
+from optviz.ui.frame import frame
+
+opened = frame("pages/basin_map.py")  # this goes to the browser before the rest is imported
+
+from optviz.basin_map import CLAIMS, HILLS
+from optviz.ui.basin_map import CODEC, caption, controls_panel, maps, table
+from optviz.ui.desk import Desk
+from optviz.ui.frame import prepare_server
+from optviz.ui.lesson import claim_panel, claims_menu
+from optviz.ui.presets import RAVINE
+from optviz.ui.share import toolbar
+
+prepare_server(warm=RAVINE)
+desk = Desk("basin_map", HILLS, {key: claim.basin_map for key, claim in CLAIMS.items()}, CODEC)
+desk.open(arrived=opened.arrived)
+with opened.tools:
+    claims_menu(desk, CLAIMS)
+    toolbar(desk)
+
+
+@st.fragment
+def laboratory() -> None:
+    controls, picture = st.columns([2, 7], gap="medium")
+    with controls:
+        controls_panel(desk)
+    with picture:
+        desk.say()
+        lesson = st.container()
+        basins = maps(desk)
+        with lesson:
+            claim_panel(desk, CLAIMS, lambda claim: claim.measure(desk.experiment, basins))
+        caption(desk, basins)
+        table(desk, basins)
+    desk.publish()
+
+
+laboratory()
