@@ -399,6 +399,7 @@ class _Steps:
             wide = jnp.broadcast_to(draw, theta.shape)
             axes = (-1, -1, -1, own_axes, under_axes, -1)
             step, slots = jax.vmap(alone, axes, -1)(grad, theta, slots, own, under, wide)
+        step = step.astype(theta.dtype)  # a rule with constants of its own may have made it double
         after = (theta + step, slots, memory)
         return jax.tree.map(lambda new, old: jnp.asarray(new, _dtype(old, theta.dtype)), after, carry), step, value
 
