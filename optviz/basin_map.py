@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from cachetools import LRUCache, cached
+from cachetools import LRUCache
 
 from optviz import doctor
 from optviz.experiment import Experiment, Pick, Racer
@@ -215,26 +215,33 @@ class Basins(NamedTuple):
 
 def measure(basin_map: BasinMap) -> list[Basins]:
     """The maps of all racers, whole."""
-    return [_whole(racer, basin_map.conditions) for racer in basin_map.on.racers]
+    return [_whole(basin_map, racer) for racer in basin_map.on.racers]
 
 
-@cached(LRUCache(maxsize=KEPT, getsizeof=lambda basins: basins.place.size * 8), lock=Lock())
-def _whole(racer: Racer, conditions: tuple) -> Basins:
-    """Kept, so that moving one racer's slider leaves the other's map as it is."""
-    basin_map = _alone(racer, conditions)
+def _whole(basin_map: BasinMap, racer: Racer) -> Basins:
     return assembled(basin_map, pieces(basin_map, racer))
 
 
-def _alone(racer: Racer, conditions: tuple) -> BasinMap:
-    surface, steps, noise, seed, tolerance, side, exact = conditions
-    on = Experiment(surface, (racer,), steps=steps, noise=noise, seed=seed, tolerance=tolerance)
-    return BasinMap(on, side, exact)
+_kept: LRUCache[tuple, Piece] = LRUCache(maxsize=KEPT, getsizeof=lambda piece: sum(part.nbytes for part in piece))
+_lock = Lock()
 
 
 def pieces(basin_map: BasinMap, racer: Racer) -> Iterator[Piece]:
-    """A racer's map in pieces, each well below a second, row by row from the bottom."""
+    """A racer's map in pieces, each well below a second, row by row from the bottom. A map that was measured to its end
+    is kept, so that moving one racer's slider leaves the other's as it is: it comes in one piece."""
+    key = (racer, *basin_map.conditions)
+    with _lock:
+        known = _kept.get(key)
+    if known is not None:
+        yield known
+        return
     x, y = (axis.ravel() for axis in np.meshgrid(*basin_map.axes))
-    yield from _pieces(basin_map, racer, x, y)
+    parts = []
+    for piece in _pieces(basin_map, racer, x, y):
+        parts.append(piece)
+        yield piece
+    with _lock:
+        _kept[key] = Piece(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
 def _pieces(basin_map: BasinMap, racer: Racer, x: np.ndarray, y: np.ndarray) -> Iterator[Piece]:
@@ -405,9 +412,9 @@ class BasinClaim(Card):
     by: Callable[[BasinMap, Sequence[Basins]], Measured | None]
 
     def measure(self, basin_map: BasinMap, basins: Sequence[Basins]) -> Measured | None:
-        """Measure it on maps; None where they lack what the claim is about, or are not whole."""
+        """Measure it on maps; None where they lack what the claim is about."""
         if any(one.known < 1 for one in basins):
-            return None
+            return Measured({}, None, "The verdict comes when the maps are whole.")
         return self.by(basin_map, basins)
 
 
@@ -424,10 +431,15 @@ def _lowest(basins: Basins) -> list[int]:
 def _trapped(basin_map: BasinMap, basins: Sequence[Basins]) -> Measured | None:
     """Claim A4."""
     memory = [racer.values.get("momentum") for racer in basin_map.on.racers]
-    if len(basins) < 2 or not memory[1] or [racer.optimizer.key for racer in basin_map.on.racers] != [
-        "sgd",
-        "momentum",
-    ]:
+    if (
+        len(basins) < 2
+        or not memory[1]
+        or [racer.optimizer.key for racer in basin_map.on.racers]
+        != [
+            "sgd",
+            "momentum",
+        ]
+    ):
         return None
     plain, heavy = basins
     lowest = _lowest(plain)
@@ -448,7 +460,7 @@ def _trapped(basin_map: BasinMap, basins: Sequence[Basins]) -> Measured | None:
     }
     coarse = replace(basin_map, side=min(COARSE, basin_map.side))
     racer = basin_map.on.racers[1]
-    more = {rho: _whole(racer.but(momentum=rho), coarse.conditions).share(lowest) for rho in MEMORIES}
+    more = {rho: _whole(coarse, racer.but(momentum=rho)).share(lowest) for rho in MEMORIES}
     numbers |= {f"at{i}": share for i, share in enumerate(more.values())}
     shares = ", ".join(f"{{at{i}:%}} with ρ = {number(rho)}" for i, rho in enumerate(more))
     return judged(
@@ -471,7 +483,7 @@ def _stalls(basin_map: BasinMap, basins: Sequence[Basins]) -> Measured | None:
         return None
     racers = {racer.optimizer.key: racer for racer in (*SADDLE_RACERS, *on.racers)}
     coarse = replace(basin_map, side=min(COARSE, basin_map.side))
-    maps = {key: _whole(racer, coarse.conditions) for key, racer in racers.items()}
+    maps = {key: _whole(coarse, racer) for key, racer in racers.items()}
     left = {key: 1 - float(one.arrived.mean()) for key, one in maps.items()}
     plain = on.racers[0]
     growth = 1 + 2 * float(plain.values["lr"])  # of the offset in each step: across the saddle the curvature is −2
@@ -509,8 +521,8 @@ def _width(basin_map: BasinMap, racer: Racer, steps: int) -> float:
 
 
 SADDLE_RACERS = (
-    Racer(Pick("sgd", {"lr": 0.05})),
-    Racer(Pick("momentum", {"lr": 0.05, "momentum": 0.5})),
+    Racer(Pick("sgd", {"lr": 0.01})),
+    Racer(Pick("momentum", {"lr": 0.01, "momentum": 0.5})),
     Racer(Pick("rmsprop", {"lr": 0.02})),
     Racer(Pick("adam", {"lr": 0.05})),
     Racer(Pick("newton")),
@@ -565,7 +577,7 @@ CLAIMS: dict[str, BasinClaim] = {
             condition="The line grows thinner by the same factor in each step, so the time to escape grows with the "
             "logarithm of 1/offset. Only on the ridge itself nothing but noise escapes. RMSProp and Adam divide by the "
             "size of the gradient and leave it at once; Newton's method goes to the saddle from wherever the surface "
-            "curves both ways.",
+            "curves both ways. Rates count as well: a larger η narrows the line sooner.",
             watch="The pale line along y = 0 in the map of plain descent: move the steps T and see it thin out. In "
             "Newton's map the black region is the saddle's own basin.",
             sources=(
@@ -580,7 +592,7 @@ CLAIMS: dict[str, BasinClaim] = {
                 ),
             ),
             basin_map=BasinMap(
-                Experiment(Pick("bounded_saddle"), (SADDLE_RACERS[0], SADDLE_RACERS[-1]), start=(1.0, 0.01), steps=60)
+                Experiment(Pick("bounded_saddle"), (SADDLE_RACERS[0], SADDLE_RACERS[-1]), start=(1.0, 0.01), steps=250)
             ),
             by=_stalls,
         ),

@@ -2,8 +2,8 @@
 
     ?surface=two_gaussians&racer=sgd~lr~0.02&racer=momentum~lr~0.02&side=400
 
-The experiment is written as `link` writes it, with fields for the resolution and the precision. A link that comes from the descent
-laboratory may hold more than a map takes; what it does not take is left out, with a sentence.
+The experiment is written as `link` writes it, with fields for the resolution and the precision. A link that comes from
+the descent laboratory may hold more than a map takes; what it does not take is left out, with a sentence.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The basins of one racer as a picture: a map in which each minimum has a colour, and below it the shares as bars.
 
-The fuller the colour, the fewer steps. Colours belong to minima; ends that are none are white, grey or black, and red is
-divergence. Every colour has a number too, which hovering tells, so that nobody needs to tell hues apart. The bars are
-the legend: a row for each colour, with its number, its name and its share.
+The fuller the colour, the fewer steps. Colours belong to minima; ends that are none are white, grey, brown or black,
+and red is divergence. Every colour has a number too, which hovering tells, so that nobody needs to tell hues apart. The
+bars are the legend: a row for each colour, with its number, its name and its share.
 """
 
 from __future__ import annotations
@@ -28,7 +28,6 @@ from optviz.basin_map import (
 from optviz.experiment import Racer, labels
 from optviz.figures import theme
 from optviz.landscape import over_window
-from optviz.spec import number
 
 # Of up to OWN minima; a step away from each other for all usual kinds of colour blindness.
 COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#ABB060")

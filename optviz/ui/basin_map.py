@@ -12,17 +12,14 @@ import streamlit as st
 from optviz import basin_map_link, link
 from optviz.basin_map import (
     AT_MINIMUM,
-    CLAIMS,
     ENDS,
     EXACT,
-    HILLS,
     NEVER,
     OWN,
     SIDE,
     BasinMap,
     Basins,
     assembled,
-    measure,
     minima,
     pieces,
 )
@@ -45,12 +42,10 @@ from optviz.ui.controls import folded
 from optviz.ui.desk import Desk
 from optviz.ui.panel import Box, Choice, Field, Part, Words, panel
 from optviz.ui.presets import RAVINE
+from optviz.ui.tiles import in_tiles
 
 CODEC = basin_map_link
 NOBODY = "none"
-QUICK = 60_000_000  # steps of one racer that are taken at once; more are taken in pieces, with a way to stop
-
-__all__ = ["CODEC", "HILLS"]
 
 
 # Controls ------------------------------------------------------------------------------------------------------------
@@ -200,7 +195,7 @@ def _optimizer(desk: Desk[BasinMap], index: int) -> Choice:
 def maps(desk: Desk[BasinMap]) -> list[Basins]:
     """The maps, with their bars, and for two racers where they disagree. A click on a start opens its runs."""
     basin_map = desk.experiment
-    basins = measure(basin_map)
+    basins = [_measured(desk, index) for index in range(len(basin_map.on.racers))]
     if len(basins) == 1:
         left, right = st.columns([3, 2], gap="small")
         with left:
@@ -219,6 +214,21 @@ def maps(desk: Desk[BasinMap]) -> list[Basins]:
     if target:
         st.switch_page(target[0], query_params=target[1])
     return basins
+
+
+def _measured(desk: Desk[BasinMap], index: int) -> Basins:
+    """One racer's map, as far as it is done."""
+    basin_map = desk.experiment
+    racer = basin_map.on.racers[index]
+    parts = in_tiles(
+        desk,
+        f"racer-{index}",
+        (racer, *basin_map.conditions),
+        lambda: pieces(basin_map, racer),
+        of=basin_map.cells,
+        size=lambda piece: len(piece.place),
+    )
+    return assembled(basin_map, parts)
 
 
 def _draw(desk: Desk[BasinMap], record: dict[str, Any], name: str) -> None:
