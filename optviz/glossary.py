@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from optviz import backprop, cloud, phase_map, range_test
+from optviz import backprop, basin_map, cloud, range_test
 from optviz.experiment import SETTINGS
 from optviz.optimizers import OPTIMIZERS
 from optviz.schedules import SCHEDULES
@@ -38,6 +39,7 @@ WORDS = {
     "saddle": "A stationary point that curves up along one direction and down along another.",
     "plateau": "A region that is nearly flat, so that the gradient says little.",
     "basin": "All the starts from which a run ends in the same minimum.",
+    "basin map": "A picture of all starts of a window, each in the colour of the minimum that its run ends in.",
     "zig-zag": "A path that swings from wall to wall of a valley, each step too long across and too short along.",
     "overshoot": "To pass the minimum and have to come back.",
     "converged": "At a listed minimum, to within the tolerance, over the last tenth of the run.",
@@ -115,6 +117,7 @@ def symbols() -> dict[str, Symbol]:
     owners += [("the phase map", [*phase_map.LOOKS.values()])]
     owners += [("the range test", [*range_test.SETTINGS.values(), *range_test.MARKS.values()])]
     owners += [("the cloud of noisy runs", [*cloud.OWN.values()])]
+    owners += [("the basin map", [*basin_map.GRID.values()])]
     owners += [
         (entry.title, entry.params) for catalogue in (OPTIMIZERS, SCHEDULES, SURFACES) for entry in catalogue.values()
     ]

@@ -1,0 +1,185 @@
+"""The basin map page: controls, links and maps agree, and a start opens its runs, in a browser too."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from browsing import Visitor
+from optviz import basin_map_link as codec
+from optviz import link
+from optviz.basin_map import CLAIMS, HILLS, BasinMap
+from optviz.experiment import Pick, Racer
+from optviz.ui.basin_map import _target, opened
+from optviz.ui.presets import RAVINE
+
+APP = Path(__file__).parents[1] / "app.py"
+PAGE = "pages/basin_map.py"
+SMALL = replace(HILLS, side=20, on=replace(HILLS.on, steps=50))
+
+
+@pytest.fixture(scope="module")
+def session() -> AppTest:
+    at = AppTest.from_file(str(APP), default_timeout=300).run()
+    at.session_state["page"] = ""
+    return at.switch_page(PAGE).run()
+
+
+@pytest.fixture
+def laboratory(session) -> Iterator[AppTest]:
+    session.query_params.clear()
+    session.button(key="basin_map-reset").click().run()
+    assert lying(session) == HILLS
+    yield session
+    assert not session.exception
+
+
+def lying(at: AppTest) -> BasinMap:
+    return at.session_state["basin_map-experiment"]
+
+
+def visit(at: AppTest, wanted: BasinMap) -> AppTest:
+    at.query_params.clear()
+    at.query_params.update(codec.to_query(wanted, HILLS))
+    at.run()
+    assert not at.exception
+    assert lying(at) == wanted
+    return at
+
+
+def components(at: AppTest, name: str) -> list[dict]:
+    nodes = [node for node in at.get("bidi_component") if node.proto.component_name.endswith(name)]
+    return [json.loads(node.proto.bytes) for node in nodes]
+
+
+def names_of(parts: list[dict]) -> list[str]:
+    return [name for part in parts for name in [part.get("name", ""), *names_of(part.get("parts", []))] if name]
+
+
+def says(at: AppTest) -> str:
+    return " ".join(element.value for element in [*at.markdown, *at.caption])
+
+
+def test_the_page_opens_with_two_maps_and_where_they_disagree(laboratory):
+    charts = components(laboratory, "optviz_chart")
+    assert [chart["figure"]["data"][0]["meta"] for chart in charts] == [0, 1, "difference"]
+    assert "200 × 200 starts" in charts[0]["alt"]
+    assert "(3, 2), f = 0 25.7 %" in charts[0]["alt"]
+    assert "descent?" in says(laboratory)  # the way to the marked start without a mouse
+    (panel,) = components(laboratory, "optviz_panel")
+    wanted = {"surface", "optimizer-0", "optimizer-1", "racers", "0-sgd-lr", "0-sgd-momentum", "steps", "side"}
+    wanted |= {"tolerance", "noise", "seed", "exact", "start-x", "start-y"}
+    assert wanted <= set(names_of(panel["parts"]))
+
+
+def test_a_link_brings_another_map_and_goes_back(laboratory):
+    wanted = replace(
+        SMALL, on=replace(SMALL.on, surface=Pick("double_well"), racers=(Racer(Pick("adam")),), start=None)
+    )
+    visit(laboratory, wanted)
+    maps = components(laboratory, "optviz_chart")
+    assert len(maps) == 2  # the map and its bars
+    assert maps[0]["figure"]["data"][0]["z"]["shape"] == "20, 20"
+    address = {name: laboratory.query_params.get_all(name) if hasattr(laboratory.query_params, "get_all") else
+               laboratory.query_params[name] for name in laboratory.query_params}  # fmt: skip
+    lists = {name: value if isinstance(value, list) else [value] for name, value in address.items()}
+    assert codec.from_query(lists, HILLS) == (wanted, [])
+
+
+def test_a_bad_link_gets_a_sentence(laboratory):
+    laboratory.query_params.clear()
+    laboratory.query_params.update({"side": "9000", "steps": "60"})
+    laboratory.run()
+    assert len(laboratory.warning) == 1
+    assert lying(laboratory) == replace(HILLS, on=replace(HILLS.on, steps=60))
+
+
+def test_a_claim_opens_and_is_measured(laboratory):
+    laboratory.query_params.clear()
+    laboratory.query_params["claim"] = "A4"
+    laboratory.run()
+    assert "A4 · " in says(laboratory)
+    assert ":green[" in says(laboratory)
+    assert lying(laboratory) == CLAIMS["A4"].basin_map
+
+
+# A start opens its runs ----------------------------------------------------------------------------------------------
+
+
+def test_a_click_names_a_start_or_nothing():
+    page, query = _target(SMALL, {"curve": 1, "point": [3, 7]}) or ("", {})
+    assert page == "pages/descent.py"
+    race, messages = link.from_query(query, RAVINE)
+    assert messages == []
+    assert race == replace(SMALL.on, start=SMALL.start(3, 7))
+    assert race.start == (-1.25, -3.25)  # the column says x, the row says y
+    assert _target(SMALL, {"curve": "difference", "point": [0, 0]}) == opened(SMALL, SMALL.start(0, 0))
+    outside = [{"curve": curve, "point": point} for curve, point in
+               ((2, [0, 0]), (0, [20, 0]), (0, [-1, 0]), (0, 3), (0, ["x", 0]))]  # fmt: skip
+    for nonsense in (None, 7, {}, *outside):
+        assert _target(SMALL, nonsense) is None
+
+
+class Guest(Visitor):
+    stage = ".oz-chart"
+
+    def alt(self) -> str:
+        return self.page.locator(".oz-chart").first.get_attribute("aria-label")
+
+    def until_alt(self, old: str) -> str:
+        self.page.wait_for_function(
+            "(old) => document.querySelector('.oz-chart').getAttribute('aria-label') !== old", arg=old
+        )
+        return self.alt()
+
+
+@pytest.fixture
+def guest(window) -> Callable[[], Guest]:
+    return lambda: window(Guest)
+
+
+SHORT = "/basin_map?side=40&steps=60&start=1~1"
+
+
+def test_in_a_browser_the_map_follows_a_slider_that_is_dragged_and_the_link_reopens_it(guest):
+    visitor = guest().open(SHORT)
+    before = visitor.alt()
+    slider = visitor.slider("Learning rate")
+    box = slider.bounding_box()
+    visitor.page.mouse.move(box["x"] + box["width"] * 0.5, box["y"] + box["height"] / 2)
+    visitor.page.mouse.down()
+    visitor.page.mouse.move(box["x"] + box["width"] * 0.2, box["y"] + box["height"] / 2, steps=3)
+    during = visitor.until_alt(before)  # before it is let go
+    visitor.page.mouse.move(box["x"] + box["width"] * 0.3, box["y"] + box["height"] / 2, steps=3)
+    visitor.page.mouse.up()
+    after = visitor.until_alt(during)
+    query = visitor.until_query(lambda query: "racer" in query, "the rate in the address")
+    assert query["racer"][0].startswith("sgd~lr~")
+    other = guest().open(visitor.page.url.removeprefix(visitor.base))
+    assert other.alt() == after
+
+
+def test_in_a_browser_a_click_opens_the_runs_of_that_start(guest):
+    visitor = guest().open(SHORT)
+    place = visitor.page.evaluate(
+        """() => {
+          const graph = document.querySelectorAll('.oz-chart .js-plotly-plot')[1]
+          const { xaxis, yaxis } = graph._fullLayout
+          const box = graph.getBoundingClientRect()
+          return [box.left + xaxis._offset + xaxis.d2p(-3.875), box.top + yaxis._offset + yaxis.d2p(4.125)]
+        }"""
+    )
+    visitor.page.mouse.move(place[0] - 3, place[1])
+    visitor.page.mouse.move(*place)
+    visitor.page.wait_for_selector(".oz-chart .hovertext")
+    assert "ends at no." in visitor.page.locator(".oz-chart .hovertext").first.text_content()
+    visitor.page.mouse.click(*place)
+    visitor.page.wait_for_url("**/descent?**")
+    race, messages = link.from_query(visitor.query, RAVINE)
+    assert messages == []
+    assert race.start == (-3.875, 4.125)
+    assert [racer.optimizer.key for racer in race.racers] == ["sgd", "momentum"]
+    visitor.page.wait_for_selector(".oz-stage[data-ready=true]")
