@@ -42,7 +42,7 @@ END_COLORS = {
 }
 DIFFERENCE_COLORS = ("#A9AEB4", "#1B7837", "#762A83", "#E0C65A")
 SHADES = 20  # of each colour; the last is for those that have not settled
-FULL, PALE, PALEST = 1.0, 0.4, 0.25  # opacity of the quickest, of the slowest and of those that have not settled
+FULL, PALE, PALEST = 1.0, 0.5, 0.38  # opacity of the quickest, of the slowest and of those that have not settled
 LINES = 64  # cells along each side for the lines of equal loss
 LEVELS = 10  # of those lines: between two of them lies a tenth of the window
 MARKS_AT_MOST = 40  # saddles and minima beyond that would hide the map
@@ -172,7 +172,14 @@ def _record(basin_map: BasinMap, traces: list, own: Sequence[Row], title: str, s
     layout: dict[str, Any] = {
         "margin": MARGIN if own else {**MARGIN, "b": 30},
         "showlegend": False,
-        "xaxis": {"range": [left, right], "constrain": "domain", "anchor": "y", "nticks": 5, "showgrid": False},
+        "xaxis": {
+            "range": [left, right],
+            "constrain": "domain",
+            "constraintoward": "left",
+            "anchor": "y",
+            "nticks": 5,
+            "showgrid": False,
+        },
         "yaxis": {
             "range": [bottom, top],
             "scaleanchor": "x",
@@ -318,7 +325,7 @@ def _over(basin_map: BasinMap) -> list[dict[str, Any]]:
     found = minima(on)
     groups = regions(found)
     numbered = {i: str(at + 1) for at, group in enumerate(groups) for i in group.minima if len(group.minima) == 1}
-    few = found[:MARKS_AT_MOST]
+    few = found if len(found) <= MARKS_AT_MOST else [found[i] for i in groups[0].minima][:MARKS_AT_MOST]
     ring = {"color": "paper", "width": 1}
     stars = {
         "type": "scatter",
@@ -328,7 +335,7 @@ def _over(basin_map: BasinMap) -> list[dict[str, Any]]:
         "text": [numbered.get(i, "") for i in range(len(few))],
         "textposition": "top right",
         "textfont": {"color": "text", "shadow": "auto"},
-        "marker": {"symbol": "star", "size": 10 if len(few) < MARKS_AT_MOST else 6, "color": "text", "line": ring},
+        "marker": {"symbol": "star", "size": 10, "color": "text", "line": ring},
         **quiet,
     }
     saddles = on.entry.saddles_at(on.surface_values)
