@@ -451,7 +451,7 @@ def _trapped(basin_map: BasinMap, basins: Sequence[Basins]) -> Measured | None:
     numbers: dict[str, Value] = {
         "starts": basin_map.cells,
         "plain": plain.share(lowest),
-        "stuck": plain.share(others),
+        "stuck": (stuck := plain.share(others)),
         "heavy": heavy.share(lowest),
         "rho": float(memory[1]),
         "won": float(won.mean()),
@@ -468,7 +468,7 @@ def _trapped(basin_map: BasinMap, basins: Sequence[Basins]) -> Measured | None:
         "Of {starts} starts, plain descent took {plain:%} to the lowest minimum within {taken:steps} and left "
         "{stuck:%} in another one; momentum with ρ = {rho} took {heavy:%} to the lowest. It won {won:%} of the starts "
         f"that plain descent loses, and lost {{lost:%}} that plain descent wins. Other memories: {shares}.",
-        (numbers["stuck"] > 0, "no start of plain descent ended in a minimum other than the lowest"),
+        (stuck > 0, "no start of plain descent ended in a minimum other than the lowest"),
         (heavy.share(lowest) > plain.share(lowest), "with these settings momentum takes no more starts to the lowest"),
     )
 
@@ -481,9 +481,9 @@ def _stalls(basin_map: BasinMap, basins: Sequence[Basins]) -> Measured | None:
     on = basin_map.on
     if on.surface.key != "bounded_saddle" or on.racers[0].optimizer.key != "sgd" or on.racers[0].values["momentum"]:
         return None
-    racers = {racer.optimizer.key: racer for racer in (*SADDLE_RACERS, *on.racers)}
     coarse = replace(basin_map, side=min(COARSE, basin_map.side))
-    maps = {key: _whole(coarse, racer) for key, racer in racers.items()}
+    maps = {racer.optimizer.key: one for racer, one in zip(on.racers, basins, strict=True)}
+    maps |= {racer.optimizer.key: _whole(coarse, racer) for racer in SADDLE_RACERS if racer.optimizer.key not in maps}
     left = {key: 1 - float(one.arrived.mean()) for key, one in maps.items()}
     plain = on.racers[0]
     growth = 1 + 2 * float(plain.values["lr"])  # of the offset in each step: across the saddle the curvature is −2
@@ -521,8 +521,8 @@ def _width(basin_map: BasinMap, racer: Racer, steps: int) -> float:
 
 
 SADDLE_RACERS = (
-    Racer(Pick("sgd", {"lr": 0.01})),
-    Racer(Pick("momentum", {"lr": 0.01, "momentum": 0.5})),
+    Racer(Pick("sgd", {"lr": 0.025})),
+    Racer(Pick("momentum", {"lr": 0.025, "momentum": 0.5})),
     Racer(Pick("rmsprop", {"lr": 0.02})),
     Racer(Pick("adam", {"lr": 0.05})),
     Racer(Pick("newton")),
@@ -592,7 +592,9 @@ CLAIMS: dict[str, BasinClaim] = {
                 ),
             ),
             basin_map=BasinMap(
-                Experiment(Pick("bounded_saddle"), (SADDLE_RACERS[0], SADDLE_RACERS[-1]), start=(1.0, 0.01), steps=250)
+                Experiment(Pick("bounded_saddle"), (SADDLE_RACERS[0], SADDLE_RACERS[-1]), start=(1.0, 0.01), steps=100),
+                side=100,
+
             ),
             by=_stalls,
         ),

@@ -40,10 +40,10 @@ def place_of(basins: Basins, name: str) -> int:
 def judged_alone(basin_map: BasinMap, racer: Racer, start: tuple[float, float]) -> tuple[int | str, float]:
     """Where a single run of the descent laboratory ends, by the map's rules, and after how many steps."""
     on = basin_map.on
-    values = dict(on.surface_values)
+    values, own = dict(on.surface_values), dict(racer.values)
     run = trace(
         on.surface.key, racer.optimizer.key, steps=on.steps, start=start, surface_values=values, noise=on.noise,
-        seed=on.seed, **racer.values,
+        seed=on.seed, **own,  # type: ignore[arg-type]
     )  # fmt: skip
     found = minima(on)
     outcome = doctor.outcome(run, on.entry.minima_at(on.surface_values), on.entry.window, on.tolerance)

@@ -134,7 +134,7 @@ def difference_record(basin_map: BasinMap, basins: Sequence[Basins]) -> dict[str
     heat = {
         **_heatmap(basin_map, code),
         "zmax": len(own) + 0.5,
-        "colorscale": _bands([(row.color, (0.9 if i else 0.3,) * 3) for i, row in enumerate(own)]),
+        "colorscale": _bands([(row.color, (0.9, 0.9, 0.9) if i else (0.3, 0.3, 0.3)) for i, row in enumerate(own)]),
         "customdata": _typed(np.stack([code + 1, code + 1], -1).astype(np.uint16)),
         "hovertemplate": "start (%{x:.3g}, %{y:.3g})<br>no. %{customdata[0]}<extra></extra>",
         "meta": "difference",
