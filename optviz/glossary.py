@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from optviz import backprop, cloud, phase_map, range_test
 from optviz import backprop, basin_map, cloud, range_test
+from optviz import backprop, cloud, range_test, taylor
 from optviz.experiment import SETTINGS
 from optviz.optimizers import OPTIMIZERS
 from optviz.schedules import SCHEDULES
@@ -56,6 +57,11 @@ WORDS = {
     "hyperparameter": "A number that is chosen before the run and that the gradient does not change, such as η.",
     "linear model": "The surface as seen from one point by its slope alone, f + g·Δθ; first-order methods trust it.",
     "quadratic model": "The linear model and the curvature, ½Δθᵀ·H·Δθ; second-order methods jump to its lowest point.",
+    "eigenvector": "A direction in which the Hessian only stretches; along it, its eigenvalue λ is the curvature.",
+    "trust region": "The circle of radius Δ around a point within which a quadratic model is believed.",
+    "damping": "A number δ that is added to every curvature, so that Newton's step gets shorter and goes downhill.",
+    "promised fall": "By how much a model says that the loss falls over a step; ρ is the share of it that came.",
+    "pairs": "The last moves s and gradient changes y, from which L-BFGS learns the curvature without a Hessian.",
     "line search": "Trying shorter and shorter steps along one direction until the loss falls enough.",
     "streamline": "The line that infinitely small steps downhill would follow.",
     "seed": "The number from which all chance of a run follows; the same seed gives the same run.",
@@ -115,6 +121,7 @@ def symbols() -> dict[str, Symbol]:
     walk = [backprop.X, backprop.W, backprop.B, backprop.Y, *backprop.SETTINGS.values()]
     owners += [("the backpropagation walk", walk)]
     owners += [("the phase map", [*phase_map.LOOKS.values()])]
+    owners += [("the second-order page", [*taylor.SETTINGS.values(), *taylor.CHOICES.values()])]
     owners += [("the range test", [*range_test.SETTINGS.values(), *range_test.MARKS.values()])]
     owners += [("the cloud of noisy runs", [*cloud.OWN.values()])]
     owners += [("the basin map", [*basin_map.GRID.values()])]

@@ -109,14 +109,14 @@ def work(n: int) -> Work:
     return Work(n, {key: _settled(n, key) for key in RACERS})
 
 
-def costs() -> Iterator[Cost | Work]:
-    """All measurements, the small ones first: PIECES of them."""
-    for n in SIZES:
+def costs(first: int = 0) -> Iterator[Cost | Work]:
+    """All measurements from number `first` on, the small ones first: PIECES of them in all."""
+    tasks: list[tuple[Callable[[int], Cost | Work], int]] = [(cost, n) for n in SIZES]
+    tasks += [(work, n) for n in WORK_SIZES]
+    for measure, n in tasks[first:]:
         with _alone:
-            found = cost(n)
+            found = measure(n)
         yield found
-    for n in WORK_SIZES:
-        yield work(n)
 
 
 PIECES = len(SIZES) + len(WORK_SIZES)

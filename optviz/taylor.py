@@ -41,18 +41,20 @@ _NO_PAIRS = _LBFGS.init
 
 
 class Method(NamedTuple):
-    """A method and what it trusts: a "linear" model, a "quadratic" one, or one made from "pairs"."""
+    """A method, with a short name for pictures, and what it trusts: a "linear" model, a "quadratic" one, or one made
+    from "pairs"."""
 
     title: str
+    short: str
     model: str
 
 
 METHODS = {
-    "sgd": Method("Gradient descent", "linear"),
-    "newton": Method("Newton", "quadratic"),
-    "damped": Method("Damped Newton", "quadratic"),
-    "trust": Method("Trust region", "quadratic"),
-    "lbfgs": Method("L-BFGS", "pairs"),
+    "sgd": Method("Gradient descent", "gradient", "linear"),
+    "newton": Method("Newton", "Newton", "quadratic"),
+    "damped": Method("Damped Newton", "damped", "quadratic"),
+    "trust": Method("Trust region", "trust", "quadratic"),
+    "lbfgs": Method("L-BFGS", "L-BFGS", "pairs"),
 }
 DIRECTIONS = {
     "step": "the chosen method's step",
@@ -547,7 +549,7 @@ def cut(value: SecondOrder) -> Cut | None:
     reach = abs(own) if value.along == "step" else max(map(abs, ways), default=0.0)
     if reach < 1e-12 * diagonal or value.along != "step":
         reach = min(max(reach, diagonal / 12), diagonal)
-    way = reach * np.linspace(-0.6, 1.8, POINTS)
+    way = reach * np.linspace(-0.5, 1.3, POINTS)
     points = here.theta + way[:, None] * direction
     slope = float(here.grad @ direction)
     linear = here.value + way * slope
@@ -691,14 +693,14 @@ RAVINE = SecondOrder(Experiment(Pick("rosenbrock"), start=(-1.2, 1.0)), lr=0.001
 BROKEN = replace(RAVINE, moves=("newton",))
 DRAWN = SecondOrder(Experiment(Pick("bounded_saddle"), start=(0.5, 0.5)), lr=0.1, damping=4.0, radius=0.5)
 ATTRACTED = replace(DRAWN, moves=("newton",) * 6)
-LEARNT = replace(VALLEY, moves=("lbfgs",) * 4, method="lbfgs")
+LEARNT = replace(VALLEY, moves=("lbfgs",) * 2, method="lbfgs")
 
 EXAMPLES: Mapping[str, SecondOrder] = {
     "One step on a quadratic": VALLEY,
     "Drawn to a saddle": DRAWN,
     "A promise that is not kept": BROKEN,
     "How far to trust: a ravine": replace(RAVINE, method="trust"),
-    "What L-BFGS has learnt after four steps": LEARNT,
+    "What L-BFGS has learnt from two steps": LEARNT,
 }
 
 CLAIMS = {
@@ -723,7 +725,8 @@ CLAIMS = {
         "plane it keeps more than Newton does. It takes more steps than Newton, and each is far cheaper when n is "
         "large.",
         watch="Open “Cost against the number of parameters” and press Measure: the lines of the Hessian are steeper. "
-        "Then compare the two ellipses: what L-BFGS has learnt from its pairs against the true curvature.",
+        "Then take more steps and compare the two ellipses: what L-BFGS has learnt from its pairs against the true "
+        "curvature.",
         sources=(LIU, NOCEDAL),
         shown=LEARNT,
     ),

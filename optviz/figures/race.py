@@ -185,7 +185,7 @@ def _contours(picked: Pick, field: str) -> dict[str, Any]:
     surface, lowest = experiment.entry, _lowest(experiment)
     plane = over_window(surface.key, experiment.surface_values)
     left, right, bottom, top = surface.window
-    height, bar, unit, levels = _heights(plane.loss, lowest, surface.log)
+    height, bar, unit, levels = heights(plane.loss, lowest, surface.log)
     contour = {
         "type": "contour",
         "x": theme.array(plane.alpha),
@@ -218,7 +218,7 @@ def _solid(experiment: Experiment, lowest: float | None, bar: bool) -> dict[str,
     surface = experiment.entry
     plane = over_window(surface.key, experiment.surface_values)
     left, right, bottom, top = surface.window
-    height, colorbar, unit, levels = _heights(plane.loss, lowest, surface.log)
+    height, colorbar, unit, levels = heights(plane.loss, lowest, surface.log)
     logarithmic = height is not plane.loss
     finite = height[np.isfinite(height)]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
@@ -329,7 +329,7 @@ def _rank(value: float, lowest: float | None) -> str:
     return "global minimum" if lowest is not None and value <= lowest + 1e-9 * max(1, abs(lowest)) else "local minimum"
 
 
-def _heights(loss: np.ndarray, lowest: float | None, log: bool | None) -> tuple[np.ndarray, dict, str, dict]:
+def heights(loss: np.ndarray, lowest: float | None, log: bool | None) -> tuple[np.ndarray, dict, str, dict]:
     """What the colour shows, its colour bar, its unit and the contour levels: the loss itself, or log₁₀ of its height
     above the minimum, with the bar labelled so."""
     finite = loss[np.isfinite(loss)]

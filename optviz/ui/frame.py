@@ -104,6 +104,13 @@ PAGES = (
         "Networks",
         "Walk through a small network, one node at a time: forward, then back by the chain rule.",
     ),
+    Page(
+        "pages/second_order.py",
+        "Second order",
+        ":material/target:",
+        "Maps",
+        "The models that methods trust at a point, the steps they take from there, and what those really bring.",
+    ),
     Page("pages/glossary.py", "Glossary", ":material/dictionary:", "Help", "Every word and symbol, in one sentence."),
 )
 

@@ -2,7 +2,8 @@
  * A chart: one Plotly figure that follows the theme, keeps the visitor's zoom, and says what was clicked.
  *
  * Streamlit calls the default export for every script run and theme change with
- *   data = { figure: { data, layout }, revision, alt, plotly: [where plotly.js is, best first] }
+ *   data = { figure: { data, layout }, revision, alt, scales: those of a coloraxis by theme, if one is used,
+ *     plotly: [where plotly.js is, best first] }
  * and gets back one trigger: `clicked` = { curve: trace.meta, point: index among the trace's points, of a heatmap [row,
  * column] }, for traces that have a meta. Colours "text", "line" and "band" in the figure stand for those of the theme. A narrow chart leaves out
  * annotations whose name is "wide".
@@ -88,7 +89,7 @@ function painted(figure, theme) {
 }
 
 function chartLayout(chart, own, theme, width, height) {
-  const stage = { theme, data: { revision: chart.data.revision } };
+  const stage = { theme, data: { revision: chart.data.revision, scales: chart.data.scales } };
   const narrow = width < NARROW;
   const base = {
     ...look(stage),
