@@ -109,11 +109,11 @@ def work(n: int) -> Work:
     return Work(n, {key: _settled(n, key) for key in RACERS})
 
 
-def costs(first: int = 0) -> Iterator[Cost | Work]:
-    """All measurements from number `first` on, the small ones first: PIECES of them in all."""
+def costs() -> Iterator[Cost | Work]:
+    """All measurements, the small ones first: PIECES of them, each of a few seconds at most."""
     tasks: list[tuple[Callable[[int], Cost | Work], int]] = [(cost, n) for n in SIZES]
     tasks += [(work, n) for n in WORK_SIZES]
-    for measure, n in tasks[first:]:
+    for measure, n in tasks:
         with _alone:
             found = measure(n)
         yield found

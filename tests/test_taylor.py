@@ -301,8 +301,8 @@ def test_where_there_is_no_hessian_there_is_no_step():
     assert cut_record(monkey) is None
 
 
-@pytest.mark.parametrize("key", list(SURFACES))
-def test_every_surface_can_be_looked_at(key):
+@pytest.mark.parametrize("key", ["ackley", "bukin6", "l_valley", "easom", "=x^2+abs(y)@3"])
+def test_surfaces_with_kinks_plateaus_and_formulas_can_be_looked_at(key):
     value = SecondOrder(Experiment(Pick(key)), method="trust")
     found = look(value)
     assert list(found.proposals) == list(METHODS)
