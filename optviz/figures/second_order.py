@@ -97,7 +97,7 @@ def _model(value: SecondOrder, found: Look, chosen: Proposal) -> list[Trace]:
     """Level lines of the model that the chosen method trusts: a quarter of its promise apart, or further where these
     would be too many. One goes through the point."""
     around, here = ground(value), found.here
-    if not (np.isfinite(chosen.bend).all() and np.isfinite(here.grad).all()) or not chosen.promised:
+    if not np.isfinite(chosen.bend).all() or not math.isfinite(chosen.promised) or chosen.promised == 0:
         return []
     x, y = around.x[::2] - here.theta[0], around.y[::2] - here.theta[1]
     (a, b), (_, d) = chosen.bend

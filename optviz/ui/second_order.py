@@ -88,7 +88,8 @@ def _parts(value: SecondOrder) -> list[Part]:
         Choice("method", "Method", {key: METHODS[key].title for key in METHODS}, value.method,
                lambda old, key: replace(old, method=key), METHOD.help),
         Box([
-            Action("take", "Take this step", take, "Go where the method's step leads, and look around from there."),
+            Action("take", "Take this step", lambda old, _: take(old),
+                   "Go where the method's step leads, and look around from there."),
             Action("take-many", f"Take {TAKE_MANY}", lambda old, _: take(old, TAKE_MANY),
                    f"Take {TAKE_MANY} of the method's steps, one after the other."),
         ]),
