@@ -74,6 +74,7 @@ def used(value: SecondOrder, name: str, sent: object) -> SecondOrder:
             yield from walk(part.parts) if isinstance(part, second_order.Box) else [part]
 
     control = next(one for one in walk(second_order._parts(value)) if getattr(one, "name", "") == name)
+    assert isinstance(control, second_order.Field | second_order.Choice | second_order.Action)
     return control.change(value, control.read(sent))
 
 

@@ -156,7 +156,7 @@ def test_the_trust_region_step_is_the_best_in_the_circle(kind):
 
         turns = np.linspace(0, 2 * np.pi, 41)
         on_edge = min(
-            minimize_scalar(edge, bounds=(a, b), method="bounded", options={"xatol": 1e-12}).fun
+            edge(minimize_scalar(edge, bounds=(a, b), method="bounded", options={"xatol": 1e-12})["x"])  # type: ignore
             for a, b in pairwise(turns)
         )
         sizes, angles = np.meshgrid(np.linspace(0, radius, 60), turns)
