@@ -281,7 +281,7 @@ def test_what_makes_no_sense_is_refused(changes, says):
 
 
 def test_a_step_out_of_the_world_is_refused_and_a_link_to_it_says_so():
-    wild = replace(RAVINE, lr=1e3, method="sgd")
+    wild = replace(RAVINE, lr=1e6, method="sgd")
     with pytest.raises(ValueError, match="out of the world"):
         take(wild)
     found = look(replace(wild, moves=("newton", "sgd", "newton")))
@@ -358,7 +358,7 @@ def test_what_is_drawn_is_what_was_computed():
     np.testing.assert_allclose(bent, bent[0])
     words = {note["text"] for note in record["figure"]["layout"]["annotations"]}
     assert words == {"gradient", "Newton", "damped", "<b>trust</b>", "L-BFGS"}
-    assert "Newton to (0, 0)" in alt(VALLEY).replace("−", "").replace("2.22×10⁻¹⁶", "0")
+    assert "Newton to (0, 0)" in alt(VALLEY)
 
 
 # Claims --------------------------------------------------------------------------------------------------------------

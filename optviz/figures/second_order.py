@@ -64,7 +64,7 @@ def alt(value: SecondOrder) -> str:
     x, y = found.here.theta
     steps = ", ".join(
         f"{METHODS[key].title} to ({number(float(end[0]), 3)}, {number(float(end[1]), 3)})"
-        for key, end in ((key, found.here.theta + one.step) for key, one in found.proposals.items())
+        for key, end in ((key, (found.here.theta + one.step).round(9) + 0.0) for key, one in found.proposals.items())
         if np.isfinite(end).all()
     )
     return (
