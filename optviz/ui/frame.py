@@ -63,6 +63,13 @@ PAGES = (
         "A thousand noisy runs at once, and the height at which noise holds them up.",
     ),
     Page(
+        "pages/second_order.py",
+        "Second order",
+        ":material/target:",
+        "Maps",
+        "The models that methods trust at a point, the steps they take from there, and what those really bring.",
+    ),
+    Page(
         "pages/schedules.py",
         "Schedules",
         ":material/timeline:",
@@ -103,13 +110,6 @@ PAGES = (
         ":material/account_tree:",
         "Networks",
         "Walk through a small network, one node at a time: forward, then back by the chain rule.",
-    ),
-    Page(
-        "pages/second_order.py",
-        "Second order",
-        ":material/target:",
-        "Maps",
-        "The models that methods trust at a point, the steps they take from there, and what those really bring.",
     ),
     Page("pages/glossary.py", "Glossary", ":material/dictionary:", "Help", "Every word and symbol, in one sentence."),
 )
