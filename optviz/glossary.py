@@ -59,7 +59,6 @@ WORDS = {
     "quadratic model": "The linear model and the curvature, ½Δθᵀ·H·Δθ; second-order methods jump to its lowest point.",
     "eigenvector": "A direction in which the Hessian only stretches; along it, its eigenvalue λ is the curvature.",
     "trust region": "The circle of radius Δ around a point within which a quadratic model is believed.",
-    "damping": "A number δ that is added to every curvature, so that Newton's step gets shorter and goes downhill.",
     "promised fall": "By how much a model says that the loss falls over a step; ρ is the share of it that came.",
     "pairs": "The last moves s and gradient changes y, from which L-BFGS learns the curvature without a Hessian.",
     "line search": "Trying shorter and shorter steps along one direction until the loss falls enough.",
