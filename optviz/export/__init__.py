@@ -3,7 +3,8 @@ that moves. Everything here is a pure function of the experiment and its runs; n
 
 from optviz.export.animation import to_gif
 from optviz.export.page import to_html
-from optviz.export.python import FLAVOURS, to_python
+from optviz.export.python import to_python
+from optviz.export.rules import FLAVOURS
 from optviz.export.table import to_csv
 
 __all__ = ["FLAVOURS", "to_csv", "to_gif", "to_html", "to_python"]
