@@ -7,10 +7,10 @@ from optviz.ui.frame import frame
 opened = frame("pages/schedules.py")  # this goes to the browser before the rest is imported
 
 from optviz.rate_claims import NETWORK_RATE_CLAIMS, RATE_CLAIMS
-from optviz.scheduled import Runs
+from optviz.scheduled import Runs, titles
 from optviz.training import Training
 from optviz.ui.desk import Desk
-from optviz.ui.exports import export_panel
+from optviz.ui.exports import export_panel, training_export_panel
 from optviz.ui.frame import prepare_server
 from optviz.ui.lesson import claim_panel, claims_menu, measured_on
 from optviz.ui.presets import RAVINE
@@ -49,8 +49,10 @@ def laboratory() -> None:
             experiment = desk.experiment
             if isinstance(experiment, Training):
                 claim_panel(desk, NETWORK_RATE_CLAIMS)
-                run_buttons(desk, job_of(desk))
+                job = job_of(desk)
+                run_buttons(desk, job)
                 live()
+                training_export_panel(desk, job, titles(experiment))
             else:
                 claim = st.container()
                 surface_stage(desk)

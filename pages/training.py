@@ -9,6 +9,7 @@ opened = frame("pages/training.py")  # this goes to the browser before the rest 
 from optviz import training_link
 from optviz.rate_claims import ON_NETWORKS
 from optviz.ui.desk import Desk
+from optviz.ui.exports import training_export_panel
 from optviz.ui.frame import prepare_server
 from optviz.ui.lesson import claim_panel, claims_menu
 from optviz.ui.presets import RAVINE
@@ -21,7 +22,6 @@ from optviz.ui.training import (
     job_of,
     live_panel,
     run_panel,
-    summary,
 )
 
 prepare_server(warm=RAVINE)
@@ -45,6 +45,7 @@ def laboratory() -> None:
         claim_panel(desk, ON_NETWORKS)
         run_panel(desk, job)
         live()
+        training_export_panel(desk, job)
     desk.publish()
 
 
@@ -54,7 +55,6 @@ def live() -> None:
     job = job_of(desk)
     claim = st.empty()
     drawn = live_panel(desk, job)
-    summary(job)
     with claim:  # last, because it may have to run more than the training itself
         claim_verdict(desk, drawn)
 

@@ -1,5 +1,5 @@
-"""A training that leaves the app as a script is the training that the app ran: scripts of all flavours are executed, and
-the loss of every step, the parameters in the end and the judgement on each part of the data are compared."""
+"""A training that leaves the app as a script is the training that the app ran: scripts of all flavours are executed,
+and the loss of every step, the parameters in the end and the judgement on each part of the data are compared."""
 
 import contextlib
 import io

@@ -1,8 +1,9 @@
 """A training as a Python script: the data, the networks, the batches and the rules, written out and trained anew.
 
-The script draws what the app draws, by NumPy's generators with the same seeds: the examples of a generated data set, the
-split, the first weights, the order of the examples, dropout and noise. So it meets the same numbers, to rounding, in
-all flavours. A table that cannot be drawn, a real data set or a visitor's own, stands in the script as compressed text.
+The script draws what the app draws, by NumPy's generators with the same seeds: the examples of a generated data set,
+the split, the first weights, the order of the examples, dropout and noise. So it meets the same numbers, to rounding,
+in all flavours. A table that cannot be drawn, a real data set or a visitor's own, stands in the script as compressed
+text.
 
 Only what a training uses is written. Each configuration asks for its network, its objective and so on, and where two
 ask for the same text they share it. Initializations, data sets, rules and schedules are quoted from the catalogues;
@@ -215,14 +216,13 @@ class _Lesson:
                     lines.append("for kind in np.unique(y):  # every class has its share in each part")
                 else:
                     lines.append(f"KEPT = {counts}  # of each class, for validation and test")
-                    lines.append("for kind, (validation, test) in zip(np.unique(y), KEPT, strict=True):")
+                    lines.append("for kind, (validation, test) in zip(np.unique(y), KEPT):")
                 lines.append(f"{inside}places = np.flatnonzero(y[order] == kind)")
             else:
                 lines.append("places = np.arange(len(y))")
             if usual:
-                lines.append(
-                    f"{inside}validation, test = round({one.validation!r} * len(places)), round({one.test!r} * len(places))"
-                )
+                kept_now = [f"round({share!r} * len(places))" for share in shares.values()]
+                lines.append(f"{inside}validation, test = {', '.join(kept_now)}")
             elif not table.classes:
                 lines.append(f"validation, test = {counts[0]}")
             lines.append(f"{inside}part[places[:validation]] = 1")
@@ -239,7 +239,7 @@ class _Lesson:
         assert image is not None  # a training with copies has pictures
         self.quoted.quote(warped, "np", "data")
         return f'''def with_copies(x, y):
-    """The pictures and, below them, altered copies of each: moved by up to {one.shift} pixels, turned by up to {one.angle}°."""
+    """The pictures and, below them, altered copies: moved by up to {one.shift} pixels, turned by up to {one.angle}°."""
     rng, all_of_them = np.random.default_rng([SEED, *b"augmented"]), [x]
     for _ in range({one.copies}):
         down, right, angle = rng.uniform(-1, 1, (3, len(x))) * np.array([[{one.shift}], [{one.shift}], [{one.angle}]])
@@ -373,13 +373,12 @@ class _Texts:
         layer = f"({self._initial(names, 'ins', 'outs')}, np.zeros(outs))"
         if not (self.batch_norm or self.layer_norm):
             lines.append(f"    widths = {widths}")
-            lines.append(f"    return [{layer} for ins, outs in zip(widths[:-1], widths[1:], strict=True)]")
+            lines.append(f"    return [{layer} for ins, outs in zip(widths[:-1], widths[1:])]")
             return "\n".join(lines)
         lines.append(f"    widths = {widths}")
-        lines.append(f"    layers = [{layer} for ins, outs in zip(widths[:-1], widths[1:], strict=True)]")
-        lines.append(
-            "    hidden = [(*layer, np.ones(width), np.zeros(width)) for layer, width in zip(layers, widths[1:-1])]"
-        )
+        lines.append(f"    layers = [{layer} for ins, outs in zip(widths[:-1], widths[1:])]")
+        lines.append("    gains = [(np.ones(width), np.zeros(width)) for width in widths[1:-1]]")
+        lines.append("    hidden = [(*layer, *gain_and_shift) for layer, gain_and_shift in zip(layers, gains)]")
         lines.append("    return [*hidden, layers[-1]]")
         return "\n".join(lines)
 
@@ -396,7 +395,7 @@ class _Texts:
         if self.dropout:
             says.append("Hidden units are multiplied by factors.")
         if self.batch_norm:
-            says.append("Also the mean and variance of every normalized layer.")
+            says.append("Also the statistics that normalized each layer.")
         lines.append(f'    """{" ".join(says)}"""')
         if not self.hidden:
             return "\n".join([*lines, "    ((weight, bias),) = layers", "    return x @ weight + bias"])
@@ -405,12 +404,13 @@ class _Texts:
         more = []
         if self.batch_norm:
             lines.append("    used = []")
-            more.append(("known", "statistics or [None] * len(hidden)"))
+            lines.append("    statistics = statistics or [None] * len(hidden)")
+            more.append(("known", "statistics"))
         if self.dropout:
             more.append(("factor", "factors"))
         if more:
             loop = ", ".join([f"({parts})", *(name for name, _ in more)])
-            over = f"zip({', '.join(['hidden', *(what for _, what in more)])}, strict=True)"
+            over = call("zip", ["hidden", *(what for _, what in more)])
         else:
             loop = parts
         lines.append(f"    for {loop} in {over}:")
@@ -432,7 +432,7 @@ class _Texts:
         lines = ["class NAME(torch.nn.Module):", f'    """{self._said()}."""', "", "    def __init__(self, seed):"]
         lines += ["        super().__init__()", "        rng = np.random.default_rng([seed, 0])"]
         lines.append(f"        widths = {widths}")
-        lines.append("        pairs = zip(widths[:-1], widths[1:], strict=True)")
+        lines.append("        pairs = zip(widths[:-1], widths[1:])")
         lines.append("        self.layers = torch.nn.ModuleList(torch.nn.Linear(ins, outs) for ins, outs in pairs)")
         lines.append("        for layer in self.layers:")
         weight = self._initial(names, "layer.in_features", "layer.out_features")
@@ -449,10 +449,11 @@ class _Texts:
             if norm:
                 names_, over = [*names_, "norm"], [*over, "self.norms"]
             if self.batch_norm:
-                names_, over = [*names_, "known"], [*over, "statistics or [None] * len(self.norms)"]
+                lines.append("        statistics = statistics or [None] * len(self.norms)")
+                names_, over = [*names_, "known"], [*over, "statistics"]
             if self.dropout:
                 names_, over = [*names_, "factor"], [*over, "factors"]
-            text = f"zip({', '.join(over)}, strict=True)" if len(over) > 1 else over[0]
+            text = call("zip", over) if len(over) > 1 else over[0]
             lines.append(f"        for {', '.join(names_)} in {text}:")
             z = "layer(x)"
             if self.batch_norm:
@@ -607,10 +608,11 @@ class _Texts:
             said = "  # what is kept counts more, so that the mean stays" if inverted else ""
             lines.append(f"            scales = {scales}{said}")
             made = "torch.from_numpy(part * scale)" if self.torch else "part * scale"
-            lines.append(f"            factors = [{made} for part, scale in zip(kept, scales, strict=True)]")
+            lines.append(f"            factors = [{made} for part, scale in zip(kept, scales)]")
         inputs = f"torch.from_numpy({inputs})" if self.torch else inputs
         known = [f'"x": {inputs}', f'"target": {self._target("y[rows]")}', *['"factors": factors'] * self.dropout]
-        lines.append(f"            yield {{{', '.join(known)}}}")
+        text = laid_out(f"yield {{{', '.join(known)}}}", 12, WIDTH - 12)
+        lines.append(f"            {text}")
         return "\n".join(line for line in lines if line)
 
     # Training
@@ -674,8 +676,8 @@ def _inline(table: Table, packed: str, said: str) -> str:
     return "\n".join(
         [
             comment(f"{said}:"),
-            f"# {len(table.y)} examples of {table.x.shape[1]} numbers and, behind them, what is to be answered. This is text",
-            f"# separated by commas, compressed to {len(packed)} characters.",
+            f"# {len(table.y)} examples of {table.x.shape[1]} numbers and, behind them, the answer, as text",
+            f"# with commas between the numbers, compressed to {len(packed)} characters.",
             'TABLE = """',
             *rows,
             '"""',
@@ -727,7 +729,7 @@ BATCH_NORM = '''
 class NAME(torch.nn.Module):
     """Every unit with mean 0 and variance 1 over the batch, unless they are known, then a gain and a shift.
 
-    torch.nn.BatchNorm1d would measure by running averages; here that is done by the statistics of all training examples.
+    torch.nn.BatchNorm1d would measure by running averages, and this by the statistics of all training examples.
     """
 
     def __init__(self, width):

@@ -132,8 +132,10 @@ class Quoted:
             self.imports.add(f"math.{name}")
         elif isinstance(value, np.ufunc):
             self.imports.add(f"numpy.{name}")
-        elif isinstance(value, int | float | str) or _words(value):
+        elif isinstance(value, int | float | str):
             self.constants.setdefault(name, (section, f"{name} = {value!r}"))
+        elif _words(value):
+            self.constants.setdefault(name, (section, f"{name} = ({', '.join(map(literal, value))},)"))
         elif hasattr(value, "_field_defaults"):
             self.imports.add("collections.namedtuple")
             made = f"{name} = namedtuple({name!r}, {' '.join(value._fields)!r}"
@@ -158,7 +160,7 @@ def section(title: str, blocks: Iterable[str]) -> str:
 
 def literal(value: Value) -> str:
     """A hyperparameter's value as Python writes it."""
-    return json.dumps(value) if isinstance(value, str) else repr(value)
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
 
 
 def comment(line: str) -> str:

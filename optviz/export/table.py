@@ -30,7 +30,7 @@ def to_csv(experiment: Experiment, runs: Sequence[Run]) -> str:
     writer = csv.writer(text)  # its lines end with CRLF, as the standard has it
     writer.writerow([*FIXED, *(f"slot {name} {axis}" for name in slots for axis in "xy")])
     for run in runs:
-        who = [_harmless(run.label), _harmless(surface)]
+        who = [harmless(run.label), harmless(surface)]
         writer.writerows([*who, *row] for row in _rows(run, slots))
     return text.getvalue()
 
@@ -52,6 +52,6 @@ def _flat_slots(run: Run) -> dict[str, np.ndarray]:
     return {name: slot for name, slot in run.trajectory.slots.items() if getattr(slot, "shape", None) == shape}
 
 
-def _harmless(text: str) -> str:
+def harmless(text: str) -> str:
     """Text that no spreadsheet takes for a formula."""
     return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text

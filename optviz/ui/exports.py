@@ -1,47 +1,68 @@
-"""The panel that lets an experiment leave the app."""
+"""The panel that lets an experiment or a training leave the app: files to download, and code to read and copy."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 import streamlit as st
 
 from optviz.experiment import Experiment, run
-from optviz.export import to_csv, to_gif, to_html, to_python
+from optviz.export import FLAVOURS, history_to_csv, history_to_json, refused, to_csv, to_gif, to_html, to_python
+from optviz.training import Own, Progress, Training, begin
 from optviz.ui.controls import folded
 from optviz.ui.desk import Desk
+from optviz.ui.jobs import Job
+
+TITLES = {"jax": "JAX", "optax": "optax", "torch": "PyTorch"}
+
+
+class Trained(NamedTuple):
+    """A training, what its configurations are called, and how to find out how far it has come."""
+
+    training: Training
+    names: Sequence[str]
+    job: Job
+
+    def progress(self) -> tuple[Training, Progress]:
+        """As it is now, which is when a button is pressed."""
+        glance = self.job.glance()
+        return glance.training, glance.progress or begin(glance.training)
 
 
 class Download(NamedTuple):
-    """A file that a button offers; `content(experiment, link)` makes it when the button is pressed."""
+    """A file that a button offers; `content(subject, link)` makes it, when the button is pressed, of an Experiment or
+    of what has been Trained."""
 
     label: str
     icon: str
     suffix: str
     mime: str
     help: str
-    content: Callable[[Experiment, str], str | bytes]
+    content: Callable[[Any, str], str | bytes]
 
 
-def _python(flavour: str, experiment: Experiment, link: str) -> str:
-    return to_python(experiment, flavour, link=link)
+def _python(flavour: str, subject: Experiment | Trained, link: str) -> str:
+    if isinstance(subject, Trained):
+        return to_python(subject.training, flavour, link=link, names=subject.names)
+    return to_python(subject, flavour, link=link)
 
 
-def _script(title: str, flavour: str) -> Download:
-    help = "A script that stands alone and reruns this race to the same numbers."
-    return Download(
-        f"Python ({title})", ":material/code:", f"_{flavour}.py", "text/x-python", help, partial(_python, flavour)
-    )
+def _script(flavour: str, help: str) -> Download:
+    title = f"Python ({TITLES[flavour]})"
+    return Download(title, ":material/code:", f"_{flavour}.py", "text/x-python", help, partial(_python, flavour))
+
+
+def _scripts(what: str) -> tuple[Download, ...]:
+    help = f"A script that stands alone and reruns {what} to the same numbers."
+    return tuple(_script(flavour, help) for flavour in FLAVOURS)
 
 
 DOWNLOADS = (
-    _script("JAX", "jax"),
-    _script("optax", "optax"),
-    _script("PyTorch", "torch"),
+    *_scripts("this race"),
     Download(
         "Table (CSV)",
         ":material/table:",
@@ -69,28 +90,80 @@ DOWNLOADS = (
 )
 
 
+TRAINING_DOWNLOADS = (
+    *_scripts("this training, from the first weights to the last epoch,"),
+    Download(
+        "Table (CSV)",
+        ":material/table:",
+        ".csv",
+        "text/csv",
+        "Loss and accuracy on each part of the data at every measured moment so far, with all digits and their units.",
+        lambda trained, link: history_to_csv(*trained.progress(), names=trained.names),
+    ),
+    Download(
+        "Everything (JSON)",
+        ":material/data_object:",
+        ".json",
+        "application/json",
+        "The table, the loss of every step, all settings, and where the data come from.",
+        lambda trained, link: history_to_json(*trained.progress(), link=link, names=trained.names),
+    ),
+)
+
+
 def export_panel(desk: Desk) -> None:
-    """A button for each kind of file. Files are made when their button is pressed, so that the panel costs nothing."""
-    experiment = desk.experiment
+    """What a race leaves the app as."""
+    experiment: Experiment = desk.experiment
+    why = "" if experiment.racers else "Nobody is racing: add an optimizer, and there is something to export."
+    _panel(desk, experiment, DOWNLOADS, file_stem(experiment), lambda: why)
+
+
+def training_export_panel(desk: Desk, job: Job, names: Sequence[str] = ()) -> None:
+    """What a training leaves the app as. `names` are what its configurations are called, if not by their optimizers."""
+    training: Training = desk.experiment
+    stem = "own" if isinstance(training.dataset, Own) else training.dataset.key
+
+    def why() -> str:
+        sentence = refused(training)
+        return f"There is no script of this training: {sentence}." if sentence else ""
+
+    _panel(desk, Trained(training, names, job), TRAINING_DOWNLOADS, stem, why)
+
+
+def _panel(
+    desk: Desk, subject: Experiment | Trained, downloads: Sequence[Download], stem: str, why: Callable[[], str]
+) -> None:
+    """A button for each kind of file, and the code to read. Files are made when their button is pressed, so that the
+    panel costs nothing. `why()` says why there are no scripts, and for a race no files at all."""
     with folded("Export", desk.key("export"), popover=True, icon=":material/download:") as opened:
         if not opened:
             return
-        link = _link(desk)
-        if not experiment.racers:
-            st.caption("Nobody is racing: add an optimizer, and there is something to export.")
-        for download in DOWNLOADS:
+        link, obstacle = _link(desk), why()
+        if obstacle:
+            st.caption(obstacle)
+        for download in downloads:
             st.download_button(
                 download.label,
-                partial(download.content, experiment, link),
-                file_name=f"optviz_{file_stem(experiment)}{download.suffix}",
+                partial(download.content, subject, link),
+                file_name=f"optviz_{stem}{download.suffix}",
                 mime=download.mime,
                 icon=download.icon,
                 key=desk.key(f"download{download.suffix}"),
                 help=download.help,
                 on_click="ignore",  # nothing on the page changes
-                disabled=not experiment.racers,
+                disabled=bool(obstacle) and (download.suffix.endswith(".py") or isinstance(subject, Experiment)),
                 width="stretch",
             )
+        if not obstacle:
+            flavour = st.segmented_control(
+                "Read the code here",
+                FLAVOURS,
+                format_func=TITLES.__getitem__,
+                key=desk.key("code"),
+                help="With a button to copy it. Choose the same one again to hide it.",
+            )
+            if flavour:
+                st.code(_python(flavour, subject, link), language="python", height=420)
 
 
 def file_stem(experiment: Experiment) -> str:

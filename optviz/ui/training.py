@@ -483,7 +483,8 @@ def _curves(desk: Desk[Training]) -> None:
 
 
 def live_panel(desk: Desk[Training], job: Job) -> Glance:
-    """How far the run has come, and its pictures. While it goes on, the stage asks for more. Returns what it drew."""
+    """How far the run has come, in pictures and numbers. While it goes on, the stage asks for more. Returns what it
+    drew."""
     job.measure()
     glance = job.glance()
     status(desk, glance)
@@ -498,6 +499,7 @@ def live_panel(desk: Desk[Training], job: Job) -> Glance:
         memo=glance.memo,
     )
     stage(record, key=desk.key("stage"), tick=_nothing)
+    _summary(glance)
     return glance
 
 
@@ -559,11 +561,9 @@ def _duration(seconds: float) -> str:
     return f"{max(1, round(seconds))} s" if seconds < 90 else f"{seconds / 60:.0f} min"
 
 
-def summary(job: Job) -> None:
+def _summary(glance: Glance) -> None:
     """The configurations at the newest moment, as a table."""
-    glance = job.glance()
-    if glance.progress is None:
-        return
+    assert glance.progress is not None
     training, rows = glance.training, []
     for name, racer, history in zip(
         names(training), (one.racer for one in training.configurations), glance.progress.histories, strict=True
