@@ -2,7 +2,9 @@
 and the loss of every step, the parameters in the end and the judgement on each part of the data are compared."""
 
 import contextlib
+import csv
 import io
+import json
 import os
 import subprocess
 import sys
@@ -14,7 +16,9 @@ import pytest
 
 from optviz.datasets import DATASETS, Table
 from optviz.experiment import Pick, Racer
-from optviz.export import FLAVOURS, to_python
+from optviz.export import FLAVOURS, history_to_csv, history_to_json, to_python
+from optviz.export import history as history_room
+from optviz.export.history import MEASURED
 from optviz.export.network import ACTIVATION, INLINE_AT_MOST, LOSS, refused
 from optviz.figures.training import names
 from optviz.networks import ACTIVATIONS, INITS, LOSSES
@@ -303,3 +307,58 @@ def test_an_activation_that_no_library_has_is_refused(monkeypatch):
 def test_every_activation_and_loss_can_be_written():
     assert set(ACTIVATION) == set(ACTIVATIONS)
     assert set(LOSS) == set(LOSSES)
+
+
+# Its history ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_history_as_a_table_holds_every_measured_number():
+    one = training(with_adam(), with_adam(dropout=0.2), seeds=2, seed=4)
+    app = ran(one)
+    text = history_to_csv(one, app)
+    assert all(line.endswith("\r\n") for line in text.splitlines(keepends=True))
+    rows = list(csv.DictReader(io.StringIO(text, newline="")))
+    moments = len(app.histories[0].moments)
+    assert len(rows) == 2 * 2 * moments
+    for i, (index, at) in enumerate((index, at) for index in range(2) for at in range(2)):
+        history, mine = app.histories[index], rows[i * moments : (i + 1) * moments]
+        assert {row["configuration"] for row in mine} == {names(one)[index]}
+        assert {(row["data"], row["seed"], row["unit of losses"]) for row in mine} == {
+            ("Two moons", str(4 + at), "nats")
+        }
+        for column, field in MEASURED.items():
+            np.testing.assert_array_equal([float(row[column]) for row in mine], getattr(history, field)[at])
+        np.testing.assert_array_equal([int(row["step"]) for row in mine], history.moments)
+        assert mine[0]["batch loss"] == mine[0]["lr"] == ""
+        assert float(mine[-1]["batch loss"]) == history.loss[at, -1]
+        assert (mine[-1]["lr"] == "") == bool(at)
+
+
+def test_a_regression_has_no_accuracy_and_an_empty_part_no_loss():
+    one = training(with_adam(loss="squared_error"), dataset=WAVE, test=0.0)
+    rows = list(csv.DictReader(io.StringIO(history_to_csv(one, ran(one)), newline="")))
+    assert {row["training accuracy"] + row["test loss"] for row in rows} == {""}
+    assert {row["unit of losses"] for row in rows} == {"square of the target's deviation"}
+
+
+def test_a_history_as_json_says_where_it_comes_from(monkeypatch):
+    racer = Racer(Pick("sgd", {"lr": 1e200}), {"lr": Pick("cosine")})
+    one = training(with_adam(), Configuration(Net(hidden=(3,), loss="squared_error"), racer), dataset=Pick("iris"))
+    app = ran(one)
+    known = json.loads(history_to_json(one, app, link="/training?x"), parse_constant=pytest.fail)
+    assert known["link"] == "/training?x"
+    assert known["data"]["licence"].startswith("CC BY 4.0")
+    assert known["data"]["examples"] == {"training": 90, "validation": 30, "test": 30}
+    assert known["settings"]["batch_size"] == one.batch_size
+    first, second = known["configurations"]
+    assert first["moments"]["training loss"] == app.histories[0].train_loss.tolist()
+    assert first["steps"]["batch loss"] == app.histories[0].loss.tolist()
+    assert first["network"]["activation"] == "tanh"
+    assert first["first not finite"] is None
+    assert second["schedules"]["lr"]["key"] == "cosine"
+    assert second["first not finite"]["step"] >= 1  # it diverged, and JSON has no infinite numbers
+    assert "inf" in str(second["steps"]) or "None" in str(second["steps"])
+    monkeypatch.setattr(history_room, "STEPS_AT_MOST", 5)
+    short = json.loads(history_to_json(one, app))
+    assert "at most 5 are written" in short["left out"]
+    assert "steps" not in short["configurations"][0]

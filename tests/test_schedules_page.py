@@ -22,6 +22,7 @@ from optviz.scheduled import LR, RUNS_AT_MOST, Runs, racers_of, scheduled, title
 from optviz.schedules import SCHEDULES
 from optviz.spec import Param, Value
 from optviz.training import Configuration, Net, Training
+from optviz.ui.exports import TRAINING_DOWNLOADS
 from optviz.ui.schedules import CODEC, NOISY_VALLEY, SMALL_NETWORK
 
 APP = Path(__file__).parents[1] / "app.py"
@@ -430,3 +431,14 @@ def test_a_claim_on_a_network_is_measured_at_the_end(page):
     assert f"**{claim.key} · {claim.title}**" in says(page)
     until_done(page)
     assert "**Measured here:**" in says(page)
+
+
+def test_runs_on_a_network_leave_the_app_under_the_names_of_their_schedules(page):
+    open_runs(page, with_racers(TINY, (SGD.but(lr=0.1), scheduled(SGD.but(lr=0.1), LR, Pick("cosine")))))
+    assert [node.proto.label for node in page.get("download_button")] == [one.label for one in TRAINING_DOWNLOADS]
+    page.session_state["schedules-code"] = "jax"
+    page.run()
+    (shown,) = page.get("code")
+    assert '"Constant": train(' in shown.value
+    assert '"Cosine": train(' in shown.value
+    page.session_state["schedules-code"] = None

@@ -1,6 +1,7 @@
 """The training laboratory in real Chromium: a run starts, goes on without a blank, pauses, and survives what its
 visitor does."""
 
+import json
 import os
 import re
 import time
@@ -157,3 +158,27 @@ def test_a_link_opens_the_same_training(visitor):
     guest = visitor().open(QUICK + "&view=layers&quantity=weights")
     assert guest.page.get_by_text("Layer 1: weights").is_visible()
     assert guest.page.get_by_label("Hidden layers", exact=True).input_value() == "8"
+
+
+def test_a_training_is_downloaded_as_it_stands(visitor):
+    """Scripts and tables are made when their button is pressed, so the table has the run up to then."""
+    guest = visitor().open(QUICK)
+    press(guest, "Start")
+    until_step(guest, 0)
+    rest(guest)
+    guest.page.get_by_role("button", name="Export", exact=True).click()
+
+    def downloaded(name: str) -> str:
+        with guest.page.expect_download() as waiting:
+            guest.page.get_by_role("button", name=name).click()
+        return Path(waiting.value.path()).read_text(encoding="utf-8")
+
+    script = downloaded("Python (PyTorch)")
+    assert "torch.optim.SGD(model.parameters(), lr=0.1" in script
+    assert "/training?" in script.splitlines()[3]
+    rows = downloaded("Table (CSV)").splitlines()
+    assert rows[0].startswith("configuration,data,seed,step,epoch,training loss,training accuracy")
+    assert rows[-1].split(",")[4] == "20.0"
+    known = json.loads(downloaded("Everything (JSON)"))
+    assert known["steps taken"] == 20 * known["steps an epoch"]
+    assert len(known["configurations"][0]["steps"]["batch loss"][0]) == known["steps taken"]

@@ -11,10 +11,12 @@ from streamlit.testing.v1 import AppTest
 
 from optviz.datasets import DATASETS
 from optviz.experiment import Pick
+from optviz.export.network import ACTIVATION
 from optviz.network_claims import NETWORK_CLAIMS
 from optviz.rate_claims import ON_NETWORKS
 from optviz.training import CONFIGURATIONS_AT_MOST, VIEW, Training
 from optviz.training_link import to_query
+from optviz.ui.exports import TRAINING_DOWNLOADS
 from optviz.ui.jobs import Job
 from optviz.ui.training import MOONS
 
@@ -257,3 +259,30 @@ def test_a_claim_that_there_is_not(laboratory):
     (warning,) = laboratory.warning
     assert "C9" in warning.value
     assert training(laboratory) == MOONS
+
+
+def test_the_training_leaves_the_app_as_a_file_of_each_kind(laboratory):
+    """The buttons are there and cost nothing; the code can be read, too (test_export_network.py runs it)."""
+    laboratory.session_state["training-export"] = True
+    laboratory.run()
+    buttons = {node.proto.label: node.proto for node in laboratory.get("download_button")}
+    assert list(buttons) == [download.label for download in TRAINING_DOWNLOADS]
+    assert all(proto.help and not proto.disabled and not proto.url for proto in buttons.values())
+    assert not laboratory.get("code")
+    laboratory.session_state["training-code"] = "torch"
+    laboratory.run()
+    (shown,) = laboratory.get("code")
+    assert "torch.optim.Adam(" in shown.value
+    assert "/training" in shown.value.splitlines()[3]
+    laboratory.session_state["training-code"] = None
+    laboratory.session_state["training-export"] = False
+
+
+def test_what_cannot_be_a_script_says_why_and_its_table_still_leaves(laboratory, monkeypatch):
+    monkeypatch.delitem(ACTIVATION, "relu")
+    laboratory.session_state["training-export"] = True
+    laboratory.run()
+    assert any("activation relu cannot be written" in caption.value for caption in laboratory.caption)
+    enabled = {node.proto.label for node in laboratory.get("download_button") if not node.proto.disabled}
+    assert enabled == {"Table (CSV)", "Everything (JSON)"}
+    laboratory.session_state["training-export"] = False

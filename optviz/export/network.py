@@ -370,13 +370,11 @@ class _Texts:
         widths = self.network_.widths
         lines = [f'def NAME(seed):\n    """The first parameters, layer by layer: {self._said()}."""']
         lines.append("    rng = np.random.default_rng([seed, 0])")
+        lines += [f"    widths = {widths}", "    pairs = zip(widths[:-1], widths[1:])"]
         layer = f"({self._initial(names, 'ins', 'outs')}, np.zeros(outs))"
         if not (self.batch_norm or self.layer_norm):
-            lines.append(f"    widths = {widths}")
-            lines.append(f"    return [{layer} for ins, outs in zip(widths[:-1], widths[1:])]")
-            return "\n".join(lines)
-        lines.append(f"    widths = {widths}")
-        lines.append(f"    layers = [{layer} for ins, outs in zip(widths[:-1], widths[1:])]")
+            return "\n".join([*lines, f"    return [{layer} for ins, outs in pairs]"])
+        lines.append(f"    layers = [{layer} for ins, outs in pairs]")
         lines.append("    gains = [(np.ones(width), np.zeros(width)) for width in widths[1:-1]]")
         lines.append("    hidden = [(*layer, *gain_and_shift) for layer, gain_and_shift in zip(layers, gains)]")
         lines.append("    return [*hidden, layers[-1]]")
@@ -391,12 +389,10 @@ class _Texts:
         parts = "weight, bias, gain, shift" if self.batch_norm or self.layer_norm else "weight, bias"
         act = names["gelu"] if self.act == "gelu" else self.act
         lines = [f"def NAME(layers, {', '.join(self._inputs(defaults=True))}):"]
-        says = [f"The outputs (examples, {self.network_.widths[-1]}) for inputs x."]
-        if self.dropout:
-            says.append("Hidden units are multiplied by factors.")
-        if self.batch_norm:
-            says.append("Also the statistics that normalized each layer.")
-        lines.append(f'    """{" ".join(says)}"""')
+        says = [f"The outputs (examples, {self.network_.widths[-1]}) for inputs x"]
+        says += ["hidden units multiplied by factors"] * self.dropout
+        says += ["and what normalized each layer"] * self.batch_norm
+        lines.append(f'    """{", ".join(says)}."""')
         if not self.hidden:
             return "\n".join([*lines, "    ((weight, bias),) = layers", "    return x @ weight + bias"])
         lines.append("    *hidden, (weight_out, bias_out) = layers")
@@ -548,7 +544,7 @@ class _Texts:
         lines.append(f"        output{', _' if self.batch_norm else ''} = {through('x', self.batch_norm)}")
         loss = f"{names['mean_loss']}(output, {self._target('y')})"
         if self.classes:
-            right = "(output.argmax(axis=-1).numpy() == y)" if self.torch else "(np.argmax(output, axis=-1) == y)"
+            right = "(output.argmax(axis=-1).numpy() == y)" if self.torch else "(np.asarray(output).argmax(axis=-1) == y)"
             lines.append(f"        right = {right}.mean()")
             lines.append(f"        judged[name] = float({loss}), float(right)")
         else:

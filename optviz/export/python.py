@@ -50,7 +50,7 @@ class _Race:
         self.noise, self.l2 = experiment.noise > 0, experiment.l2 > 0
         self.quoted = Quoted(TAKEN)
         seen = "loss(now.theta).item()" if flavour == "torch" else "loss(now.theta)"
-        self.rules = Rules(flavour, self.quoted, seen=seen)
+        self.rules = Rules(flavour, self.quoted, seen=seen, home="surface")
         self.loops: dict[str, str] = {}
 
     def text(self) -> str:

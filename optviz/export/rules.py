@@ -198,7 +198,9 @@ class Rules:
         seen: str,
         news: str = "True",
         optimizer: tuple[str, str] = ("theta", "[theta]"),
+        home: str = "rule",
     ):
+        self.home = home  # the first section that needs numbers as tensors
         self.flavour, self.quoted, self.seen, self.news, self.optimizer = flavour, quoted, seen, news, optimizer
         self.tensors = "torch" if flavour == "torch" else "jnp"  # whose arrays the rules see
         self.numbers = "np" if flavour == "torch" else "jnp"  # whose functions the schedules call
@@ -277,7 +279,7 @@ class Rules:
         fixed = pairs({name: text for name, text in texts.items() if name in static})
         if self.flavour != "torch" or not numbers:
             return [*pairs(numbers), *fixed]
-        self.quoted.functions.setdefault("tensors", ("surface", TENSORS))
+        self.quoted.functions.setdefault("tensors", (self.home, TENSORS))
         return [f"**tensors({', '.join(pairs(numbers))})", *fixed]
 
     def _by_library(
