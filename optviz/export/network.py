@@ -544,7 +544,9 @@ class _Texts:
         lines.append(f"        output{', _' if self.batch_norm else ''} = {through('x', self.batch_norm)}")
         loss = f"{names['mean_loss']}(output, {self._target('y')})"
         if self.classes:
-            right = "(output.argmax(axis=-1).numpy() == y)" if self.torch else "(np.asarray(output).argmax(axis=-1) == y)"
+            right = (
+                "(output.argmax(axis=-1).numpy() == y)" if self.torch else "(np.asarray(output).argmax(axis=-1) == y)"
+            )
             lines.append(f"        right = {right}.mean()")
             lines.append(f"        judged[name] = float({loss}), float(right)")
         else:
