@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from optviz import backprop, cloud, phase_map, range_test
-from optviz import backprop, basin_map, cloud, range_test
-from optviz import backprop, cloud, range_test, taylor
+from optviz import backprop, basin_map, cloud, phase_map, range_test, taylor
 from optviz.experiment import SETTINGS
 from optviz.optimizers import OPTIMIZERS
 from optviz.schedules import SCHEDULES

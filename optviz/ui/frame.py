@@ -56,6 +56,13 @@ PAGES = (
         "How the same run ends for every pair of two hyperparameters, with the theory drawn on top.",
     ),
     Page(
+        "pages/basin_map.py",
+        "Basins",
+        ":material/map:",
+        "Maps",
+        "Every point of the window as a start: which minimum its run ends in, for two optimizers.",
+    ),
+    Page(
         "pages/cloud.py",
         "Cloud",
         ":material/scatter_plot:",
@@ -89,13 +96,6 @@ PAGES = (
         ":material/tune:",
         "Learning rate",
         "The final loss at every learning rate, for all optimizers or for networks of several sizes.",
-    ),
-    Page(
-        "pages/basin_map.py",
-        "Basins",
-        ":material/scatter_plot:",
-        "Maps",
-        "Every point of the window as a start: which minimum its run ends in, for two optimizers.",
     ),
     Page(
         "pages/training.py",
