@@ -237,15 +237,21 @@ class Curve(NamedTuple):
     more: dict[str, np.ndarray]  # (k,) each
 
     @property
-    def decades(self) -> float:
-        """How many decades of the grid around the best rate are good without a gap; 0 if it stands alone."""
+    def good(self) -> tuple[int, int] | None:
+        """Indices of the first and the last of the rates around the best that are good without a gap."""
         if self.best is None:
-            return 0.0
+            return None
         first = last = self.best
         while first > 0 and self.shapes[first - 1] == "right":
             first -= 1
         while last < len(self.shapes) - 1 and self.shapes[last + 1] == "right":
             last += 1
+        return first, last
+
+    @property
+    def decades(self) -> float:
+        """How many decades of the grid around the best rate are good without a gap; 0 if it stands alone."""
+        first, last = self.good or (0, 0)
         return math.log10(self.rates[last] / self.rates[first])
 
     @property

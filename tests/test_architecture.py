@@ -34,6 +34,9 @@ LAYERS = [
         "cloud",
         "taylor",
     },
+    {"link", "anatomy", "claims", "network_claims", "range_test", "calibration"},
+    {"many"},
+    {"fair_race"},
     {"glossary"},
     {
         "training_link",
@@ -45,7 +48,7 @@ LAYERS = [
         "second_order_link",
     },
     {"either_link"},
-    {"range_test_link", "calibration_link"},
+    {"range_test_link", "calibration_link", "fair_race_link"},
     {"figures"},
     {"export"},
     {"ui"},

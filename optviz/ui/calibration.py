@@ -247,8 +247,8 @@ def _network_parts(calibration: Calibration, on: Training) -> list[Part]:
     ]
 
 
-def optimizers_choice(desk: Desk[Calibration]) -> None:
-    """Which curves stand out, and which are measured at all."""
+def optimizers_choice(desk: Desk[Any]) -> None:
+    """Which curves stand out: for any experiment that has `optimizers` and, of these, `chosen` ones."""
     calibration = desk.experiment
     key = desk.key("chosen")
     if tuple(st.session_state.get(key) or ()) != calibration.chosen:

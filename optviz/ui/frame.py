@@ -98,6 +98,13 @@ PAGES = (
         "The final loss at every learning rate, for all optimizers or for networks of several sizes.",
     ),
     Page(
+        "pages/fair_race.py",
+        "Fair race",
+        ":material/sports_score:",
+        "Maps",
+        "Every optimizer at its own best learning rate, found under the same budget, and who is first by what.",
+    ),
+    Page(
         "pages/training.py",
         "Training",
         ":material/neurology:",

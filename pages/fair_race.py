@@ -1,0 +1,44 @@
+"""The fair race: every optimizer at its own best learning rate, found under the same budget, or all at one rate."""
+
+import streamlit as st
+
+from optviz.ui.frame import frame
+
+opened = frame("pages/fair_race.py")  # this goes to the browser before the rest is imported
+
+from optviz.fair_race import CLAIMS, NOISY_VALLEY
+from optviz.ui.calibration import optimizers_choice
+from optviz.ui.desk import Desk
+from optviz.ui.fair_race import CODEC, claim_words, controls_panel, race_panel, table, words
+from optviz.ui.frame import prepare_server
+from optviz.ui.lesson import claim_panel, claims_menu
+from optviz.ui.presets import RAVINE
+from optviz.ui.share import toolbar
+
+prepare_server(warm=RAVINE)
+desk = Desk("fair_race", NOISY_VALLEY, {key: claim.race for key, claim in CLAIMS.items()}, CODEC)
+desk.open(arrived=opened.arrived)
+with opened.tools:
+    claims_menu(desk, CLAIMS)
+    toolbar(desk)
+
+
+@st.fragment
+def laboratory() -> None:
+    controls, picture = st.columns([2, 7], gap="medium")
+    with controls:
+        controls_panel(desk)
+    with picture:
+        desk.say()
+        claim_panel(desk, CLAIMS)
+        said = st.container()
+        optimizers_choice(desk)
+        entrants, others = race_panel(desk)
+        with said:
+            claim_words(desk, CLAIMS, entrants)
+        words(desk, entrants, others)
+        table(desk, entrants)
+    desk.publish()
+
+
+laboratory()
