@@ -27,7 +27,7 @@ from optviz import doctor
 from optviz.calibration import FACTORS, FIRST_ORDER, HIGH, LOW, Curve, shapes
 from optviz.descent import Trajectory, descend
 from optviz.experiment import Experiment, Pick, Racer
-from optviz.many import many, snapshots
+from optviz.many import STATES, many, snapshots
 from optviz.optimizers import OPTIMIZERS, SECOND_ORDER
 from optviz.spec import Param, Source, number
 from optviz.verdict import Card, Measured, judged
@@ -85,7 +85,7 @@ SETTINGS = {param.name: param for param in (BUDGET, LOW, HIGH, CRITERION, SEEDS,
 OWN_STEP = tuple(key for key, entry in OPTIMIZERS.items() if entry.family == SECOND_ORDER)  # race as they are
 FLOOR = 1e-12  # of max(1, |f*|): heights below it are rounding
 MANY = 3  # who share a place are named, of more the number
-MOMENTS = 201  # of a race that are kept, at most
+MOMENTS = 101  # of a race that are kept, at most
 STEP_COSTS = {"newton": "1 gradient, 1 Hessian", "lbfgs": "1 gradient, a search of losses"}  # elsewhere 1 gradient
 
 
@@ -103,8 +103,8 @@ CRITERIA = {
     "steps": Criterion("Steps to tolerance", "steps after which the loss stays within the tolerance of the minimum"),
     "mean": Criterion(
         "Mean loss",
-        f"the geometric mean of the loss above the minimum at up to {MOMENTS} evenly spaced steps, which is the area "
-        "under its curve on a log scale",
+        f"the geometric mean of the loss above the minimum at up to {MOMENTS} evenly spaced steps, nothing counted as "
+        f"less than {FLOOR:g}: the area under its curve on a log scale",
     ),
     "width": Criterion(
         "Good range",
@@ -178,7 +178,7 @@ class FairRace:
     @property
     def floor(self) -> float:
         """The height below which two count as equal."""
-        return FLOOR * max(1.0, abs(_least(self.on)))
+        return _rounding(self.on)
 
     def racer(self, key: str, rate: float | None) -> Racer:
         """An optimizer with its defaults and a rate, as the descent laboratory takes it."""
@@ -194,10 +194,8 @@ class Course(NamedTuple):
 
     steps: np.ndarray  # (p,)
     quartiles: np.ndarray  # (3, p): a quarter, half and three quarters of the seeds lie below
-    theta: np.ndarray  # (p, 2) where the run of `seed` was
     numbers: dict[str, float]  # one for each of CHOOSING; ∞ if it diverged or never came there
     seed: int  # whose final loss is the median
-    lost: float  # the share of seeds that diverged
 
 
 class Entrant(NamedTuple):
@@ -258,75 +256,80 @@ def _tries(
     on: Experiment, key: str, budget: int, low: float, high: float, criterion: str, seeds: tuple[int, ...]
 ) -> Curve:
     """The curve of one rule's tries: its `height` is the criterion's number, but with "steps" the final one, since
-    runs that do not arrive have no number of steps. `more` has the numbers of CHOOSING at each rate, the quartiles of
-    the final height, and the `seed` whose final height is the median."""
-    rates = np.geomspace(low, high, budget)
+    runs that do not arrive have no number of steps. `more` has the medians at each rate ("mean" only if it is the
+    criterion), the quartiles of the final height, and the `seed` whose final height is the median."""
+    rates, least = np.geomspace(low, high, budget), _least(on)
+    shape, racer = (budget, len(seeds)), Racer(Pick(key, {"lr": 1.0}))
+    vary = {"lr": np.repeat(rates, len(seeds)), "seed": np.tile(np.array(seeds), budget)}
     with np.errstate(all="ignore"):
-        found = _measure(on, Racer(Pick(key, {"lr": 1.0})), rates, seeds)
-    numbers = {name: _quantile(values, 0.5) for name, values in found.numbers.items()}
+        ends = many(on, racer, vary, precision="double")
+        found = {"final": ends.loss - least, "lowest": ends.lowest - least, "steps": ends.settled}
+        if criterion == "mean":
+            _, _, loss = snapshots(on, racer, vary, MOMENTS, precision="double")
+            found["mean"] = _mean(loss - least, _rounding(on))
+    found = {name: np.where(np.isfinite(ends.lost), math.inf, one).reshape(shape) for name, one in found.items()}
+    numbers = {name: _quantile(values, 0.5) for name, values in found.items()}
     score = numbers["final" if criterion == "steps" else criterion]
-    rounding = score <= FLOOR * max(1.0, abs(_least(on)))
+    middle = _middle(found["final"])
+    oscillating = (ends.state == STATES.index("oscillating")).reshape(shape)
     words, best = shapes(
         rates,
         score,
         ~np.isfinite(score),
-        np.take_along_axis(found.oscillating, found.middle[:, None], axis=1)[:, 0],
-        # Where several leave nothing but rounding, the one of the lowest mean is the best.
-        numbers["steps"] if criterion == "steps" else np.where(rounding, numbers["mean"], math.inf),
+        np.take_along_axis(oscillating, middle[:, None], axis=1)[:, 0],
+        # Where several leave nothing but rounding, the quickest of them is the best.
+        np.where((criterion == "steps") | (score <= _rounding(on)), numbers["steps"], math.inf),
         on.tolerance,
         FACTORS["surface"],
     )
-    more = numbers | {"from": _quantile(found.numbers["final"], 0.25), "to": _quantile(found.numbers["final"], 0.75)}
-    return Curve(key, rates, score, words, best, more | {"seed": np.array(seeds)[found.middle]})
+    more = numbers | {"from": _quantile(found["final"], 0.25), "to": _quantile(found["final"], 0.75)}
+    return Curve(key, rates, score, words, best, more | {"seed": np.array(seeds)[middle]})
 
 
-@lru_cache(maxsize=1024)  # of about 12 kB each
+@lru_cache(maxsize=1024)  # of about 4 kB each
 def _course(on: Experiment, racer: Racer, seeds: tuple[int, ...]) -> Course:
-    """The race of one optimizer, once for each seed."""
-    rates = np.array([float(racer.values["lr"])])
-    with np.errstate(all="ignore"):
-        found = _measure(on, racer, rates, seeds)
-    middle = int(found.middle[0])
-    quartiles = np.stack([_quantile(found.heights[0].T, share) for share in (0.25, 0.5, 0.75)])
-    numbers = {name: float(_quantile(values, 0.5)[0]) for name, values in found.numbers.items()}
-    lost = float(np.isinf(found.numbers["final"]).mean())
-    return Course(found.steps, quartiles, found.theta[0, middle], numbers, seeds[middle], lost)
+    """The race of one optimizer: a whole run for each seed, as the descent laboratory has it."""
+    every = max(1, math.ceil(on.steps / (MOMENTS - 1)))
+    steps = np.minimum(np.arange(math.ceil(on.steps / every) + 1) * every, on.steps)
+    least, minima = _least(on), on.entry.minima_at(on.surface_values)
+    heights = np.empty((len(seeds), len(steps)))
+    found: dict[str, list[float]] = {name: [] for name in CHOOSING}
+    for i, seed in enumerate(seeds):
+        with np.errstate(all="ignore"):
+            run = descend(replace(on, seed=seed).problem, racer.rule, on.steps)
+            lost = doctor.outcome(run, minima, on.entry.window, on.tolerance).at is not None
+            height = run.loss - least
+            heights[i] = height[steps]
+            mean = float(_mean(heights[i], _rounding(on)))
+        numbers = {"final": height[-1], "lowest": height.min(), "steps": _settled(height, on.tolerance), "mean": mean}
+        for name in CHOOSING:
+            found[name].append(math.inf if lost else float(numbers[name]))
+    heights[~np.isfinite(heights)] = math.inf
+    quartiles = np.stack([_quantile(heights.T, share) for share in (0.25, 0.5, 0.75)])
+    medians = {name: float(_quantile(np.array(values), 0.5)) for name, values in found.items()}
+    return Course(steps, quartiles, medians, seeds[int(_middle(np.array(found["final"])))])
 
 
-class _Found(NamedTuple):
-    """Of k rates and S seeds: the numbers of CHOOSING, and the runs at p of their steps."""
-
-    numbers: dict[str, np.ndarray]  # (k, S) each
-    oscillating: np.ndarray  # (k, S)
-    middle: np.ndarray  # (k,): which seed's final height is the median
-    steps: np.ndarray  # (p,)
-    heights: np.ndarray  # (k, S, p)
-    theta: np.ndarray  # (k, S, p, 2)
+def _settled(height: np.ndarray, tolerance: float) -> float:
+    """Steps after which a height stays within the tolerance; infinite if it does not."""
+    outside = np.flatnonzero(~(height <= tolerance))
+    last = int(outside[-1]) if outside.size else -1
+    return math.inf if last == len(height) - 1 else last + 1.0
 
 
-def _measure(on: Experiment, racer: Racer, rates: np.ndarray, seeds: Sequence[int]) -> _Found:
-    shape = (len(rates), len(seeds))
-    vary = {"lr": np.repeat(rates, len(seeds)), "seed": np.tile(np.array(seeds), len(rates))}
-    least = _least(on)
-    ends = many(on, racer, vary, precision="double")
-    steps, theta, loss = snapshots(on, racer, vary, MOMENTS, precision="double")
-    heights = np.where(np.isfinite(loss), loss - least, math.inf)
-    logs = np.log10(np.maximum(heights, FLOOR * max(1.0, abs(least))))
-    lost = np.isfinite(ends.lost)
+def _rounding(on: Experiment) -> float:
+    """The height below which two count as equal."""
+    return FLOOR * max(1.0, abs(_least(on)))
 
-    def standing(values: np.ndarray) -> np.ndarray:
-        return np.where(lost, math.inf, values).reshape(shape)
 
-    numbers = {
-        "final": standing(ends.loss - least),
-        "lowest": standing(ends.lowest - least),
-        "steps": standing(ends.settled),
-        "mean": standing(10 ** logs.mean(axis=1)),
-    }
-    order = np.argsort(numbers["final"], axis=1, kind="stable")
-    middle = order[:, _place(0.5, len(seeds))]
-    oscillating = (ends.state == list(doctor.STATES).index("oscillating")).reshape(shape)
-    return _Found(numbers, oscillating, middle, steps, heights.reshape(*shape, -1), theta.reshape(*shape, -1, 2))
+def _mean(heights: np.ndarray, floor: float) -> np.ndarray:
+    """The geometric mean over the last axis, of heights that are no less than the floor; ∞ where one is not finite."""
+    return 10 ** np.log10(np.maximum(np.where(np.isfinite(heights), heights, math.inf), floor)).mean(axis=-1)
+
+
+def _middle(finals: np.ndarray) -> np.ndarray:
+    """Which seed's final height is the median, over the last axis."""
+    return np.argsort(finals, axis=-1, kind="stable")[..., _place(0.5, finals.shape[-1])]
 
 
 def _place(share: float, count: int) -> int:

@@ -35,7 +35,6 @@ LAYERS = [
         "taylor",
     },
     {"link", "anatomy", "claims", "network_claims", "range_test", "calibration"},
-    {"many"},
     {"fair_race"},
     {"glossary"},
     {

@@ -76,6 +76,7 @@ def race_record(race: FairRace, entrants: Sequence[Entrant]) -> dict[str, Any]:
             **_powers(low, high),
         },
         "showlegend": False,
+        "margin": {"t": 30},  # for the buttons
         **_tolerance(race, low, high),
     }
     return {
@@ -209,7 +210,7 @@ def tries_record(race: FairRace, entrants: Sequence[Entrant], order: Sequence[st
             "showgrid": False,
             "ticks": "",
         },
-        "margin": {"l": 40},
+        "margin": {"l": 40, "t": 30},
         "showlegend": False,
         "shapes": shapes,
         "annotations": notes,
@@ -297,7 +298,8 @@ def _hover(race: FairRace, entrant: Entrant, i: int) -> str:
         lines.append(f"{CRITERIA['final'].title.lower()} {number(more['final'], 3)}{several}")
         if race.heats > 1:
             lines.append(f"quartiles {number(more['from'], 3)} to {number(more['to'], 3)}")
-        lines.append(f"{CRITERIA['mean'].title.lower()} {number(more['mean'], 3)}")
+        if "mean" in more:
+            lines.append(f"{CRITERIA['mean'].title.lower()} {number(more['mean'], 3)}")
     if math.isfinite(more["steps"]):
         lines.append(f"stays within {number(race.on.tolerance)} after {more['steps']:.0f} steps")
     return "<br>".join([*lines, "click: this run in the descent laboratory"])
