@@ -401,11 +401,15 @@ def _listed(words: Sequence[str]) -> str:
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
-def compared(own: Mapping[str, int], same: Mapping[str, int], rate: float) -> str:
-    """How much of the order at everyone's own best rate a single rate for all changes, as a sentence."""
+def compared(own: Mapping[str, int], same: Mapping[str, int], rate: float, criterion: str) -> str:
+    """How much of the order at everyone's own best rate a single rate for all changes, as a sentence. Both rankings are
+    by the criterion."""
     changed, pairs = exchanged(own, same)
     moved = max((key for key in own if key in same), key=lambda key: abs(own[key] - same[key]), default=None)
-    said = f"With η = {number(rate)} for all instead of each at its own best, {changed} of {pairs} pairs change order"
+    said = (
+        f"With η = {number(rate)} for all instead of each at its own best, {changed} of {pairs} pairs change order by "
+        f"{CRITERIA[criterion].title.lower()}"
+    )
     if moved is None or own[moved] == same[moved]:
         return f"{said}."
     return f"{said}; {OPTIMIZERS[moved].title} goes from place {own[moved]} to {same[moved]}."

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from optviz import backprop, basin_map, cloud, phase_map, range_test, taylor
+from optviz import backprop, fair_race, range_test
 from optviz.experiment import SETTINGS
 from optviz.optimizers import OPTIMIZERS
 from optviz.schedules import SCHEDULES
@@ -99,6 +100,11 @@ WORDS = {
     "rate of convergence": "The factor by which, in the end, each step multiplies the distance to the minimum.",
     "critical damping": "The momentum at which a mode just does not swing yet: there it settles quickest.",
     "uncertainty exponent": "How fast doubts about a run's fate fade as settings are known better; 1: a smooth border.",
+    "try": "A whole run whose only purpose is to find out how good a hyperparameter is, here the learning rate.",
+    "budget": "How many tries everyone may have; a comparison in which one may try more is not fair.",
+    "good range": "The learning rates around the best that are nearly as good; the wider, the less tuning it takes.",
+    "median": "The middle one of several numbers in order: half are smaller. A few extreme ones do not move it.",
+    "quartiles": "The numbers below which a quarter and three quarters of all lie; between them lies the middle half.",
     "pin": "A run that stays in the picture, as a ghost, while sliders move.",
 }
 
@@ -122,6 +128,7 @@ def symbols() -> dict[str, Symbol]:
     owners += [("the range test", [*range_test.SETTINGS.values(), *range_test.MARKS.values()])]
     owners += [("the cloud of noisy runs", [*cloud.OWN.values()])]
     owners += [("the basin map", [*basin_map.GRID.values()])]
+    owners += [("the fair race", [*fair_race.SETTINGS.values()])]
     owners += [
         (entry.title, entry.params) for catalogue in (OPTIMIZERS, SCHEDULES, SURFACES) for entry in catalogue.values()
     ]

@@ -36,7 +36,7 @@ def laboratory() -> None:
         entrants, others = race_panel(desk)
         with said:
             claim_words(desk, CLAIMS, entrants)
-        words(desk, entrants, others)
+            words(desk, entrants, others)
         table(desk, entrants)
     desk.publish()
 

@@ -223,10 +223,11 @@ def test_exchanged_counts_pairs_whose_order_is_reversed():
     assert exchanged(first, {"sgd": 3, "adam": 2, "lion": 1}) == (3, 3)
     assert exchanged(first, {"sgd": 1, "adam": 1, "lion": 1}) == (0, 3)
     assert exchanged(first, {"sgd": 2, "adam": 1}) == (1, 1)
-    assert compared(first, {"sgd": 3, "adam": 1, "lion": 2}, 0.01) == (
-        "With η = 0.01 for all instead of each at its own best, 2 of 3 pairs change order; SGD goes from place 1 to 3."
+    assert compared(first, {"sgd": 3, "adam": 1, "lion": 2}, 0.01, "mean") == (
+        "With η = 0.01 for all instead of each at its own best, 2 of 3 pairs change order by mean loss; "
+        "SGD goes from place 1 to 3."
     )
-    assert compared(first, first, 0.01).endswith("0 of 3 pairs change order.")
+    assert compared(first, first, 0.01, "final").endswith("0 of 3 pairs change order by final loss.")
 
 
 def test_one_rate_for_all_changes_the_order_of_the_default():

@@ -76,7 +76,7 @@ def race_record(race: FairRace, entrants: Sequence[Entrant]) -> dict[str, Any]:
             **_powers(low, high),
         },
         "showlegend": False,
-        "margin": {"t": 30},  # for the buttons
+        "margin": {"t": 12},
         **_tolerance(race, low, high),
     }
     return {
@@ -210,7 +210,7 @@ def tries_record(race: FairRace, entrants: Sequence[Entrant], order: Sequence[st
             "showgrid": False,
             "ticks": "",
         },
-        "margin": {"l": 40, "t": 30},
+        "margin": {"l": 40, "t": 12},
         "showlegend": False,
         "shapes": shapes,
         "annotations": notes,

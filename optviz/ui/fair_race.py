@@ -244,10 +244,7 @@ def words(desk: Desk[FairRace], entrants: Sequence[Entrant], others: Sequence[En
     race = desk.experiment
     own, same = (others, entrants) if race.same else (entrants, others)
     ranks = [places(race, found, race.criterion) for found in (own, same)]
-    st.markdown(
-        f"**{disagreement(race, entrants)}** By {CRITERIA[race.criterion].title.lower()}: "
-        f"{compared(ranks[0], ranks[1], race.lr)}"
-    )
+    st.markdown(f"**{disagreement(race, entrants)}** {compared(*ranks, race.lr, race.criterion)}")
 
 
 def claim_words(desk: Desk[FairRace], claims: Any, entrants: Sequence[Entrant]) -> None:
@@ -263,6 +260,7 @@ def table(desk: Desk[FairRace], entrants: Sequence[Entrant]) -> None:
     ranks = {name: places(race, entrants, name) for name in CRITERIA}
     by_name = {entrant.name: entrant for entrant in entrants}
     head = ["Optimizer", "Rate η", *(criterion.title for criterion in CRITERIA.values())]
+    head[-1] += ", decades"
     rows = [head, ["---", *["---:"] * (len(head) - 1)]]
     rows += [_row(race, by_name[key], ranks) for key in _order(race, entrants)]
     st.markdown("\n".join(f"| {' | '.join(row)} |" for row in rows))
