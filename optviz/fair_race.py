@@ -382,7 +382,7 @@ def disagreement(race: FairRace, entrants: Sequence[Entrant]) -> str:
             by_winners.setdefault(tuple(keys), []).append(CRITERIA[name].title.lower())
         else:
             nobody.append(CRITERIA[name].title.lower())
-    parts = [f"{_several(keys)} first by {_listed(words)}" for keys, words in by_winners.items()]
+    parts = [f"{_who(keys)} by {_listed(words)}" for keys, words in by_winners.items()]
     if len(parts) == 1:
         said = f"The criteria agree: {parts[0]}."
     else:
@@ -391,10 +391,10 @@ def disagreement(race: FairRace, entrants: Sequence[Entrant]) -> str:
     return f"{said} {missing}".strip()
 
 
-def _several(keys: Sequence[str]) -> str:
+def _who(keys: Sequence[str]) -> str:
     if len(keys) > MANY:
-        return f"{len(keys)} share the place and are"
-    return f"{_listed([OPTIMIZERS[key].title for key in keys])} {'is' if len(keys) == 1 else 'are'}"
+        return f"{len(keys)} share the first place"
+    return f"{_listed([OPTIMIZERS[key].title for key in keys])} {'is' if len(keys) == 1 else 'are'} first"
 
 
 def _listed(words: Sequence[str]) -> str:

@@ -40,6 +40,8 @@ VALLEY = Pick("valley", {"kappa": 20.0})
 STILL = FairRace(Experiment(VALLEY, start=(-1.8, 0.6), steps=60, tolerance=1e-2), ("sgd", "momentum", "adam"), budget=9)
 NOISY = replace(STILL, on=replace(STILL.on, noise=0.7, seed=5), seeds=5)
 
+MANY = FIRST_ORDER[:9]
+
 
 def loss_above(race: FairRace, key: str, rate: float, seed: int) -> np.ndarray:
     """The whole run, as the descent page has it; the valley's least loss is 0."""
@@ -212,7 +214,7 @@ def test_the_sentence_names_who_is_first_by_what():
     assert "SGD is first by final loss, best loss and steps" in disagreement(STILL, split)
     assert "Adam is first by mean loss" in disagreement(STILL, split)
     tied = disagreement(STILL, made(sgd=0.0, adam=0.0, lion=0.0, nadam=0.0))
-    assert "4 share the place and are first by" in tied
+    assert "4 share the first place by" in tied
     assert "Nobody can be ranked by final loss" in disagreement(STILL, made(sgd=math.inf, adam=math.inf))
     assert firsts(STILL, made(sgd=math.inf, adam=math.inf))["final"] == []
 
@@ -230,13 +232,13 @@ def test_exchanged_counts_pairs_whose_order_is_reversed():
     assert compared(first, first, 0.01, "final").endswith("0 of 3 pairs change order by final loss.")
 
 
-def test_one_rate_for_all_changes_the_order_of_the_default():
-    own, same = compete(NOISY_VALLEY), compete(replace(NOISY_VALLEY, same=True))
-    ranks = [places(NOISY_VALLEY, found, "final") for found in (own, same)]
-    changed, pairs = exchanged(*ranks)
-    assert pairs == 17 * 16 // 2
+def test_one_rate_for_all_changes_the_order():
+    race = replace(NOISY_VALLEY, optimizers=MANY)
+    own, same = compete(race), compete(replace(race, same=True))
+    changed, pairs = exchanged(*(places(race, found, "final") for found in (own, same)))
+    assert pairs == 9 * 8 // 2
     assert changed > 0.25 * pairs
-    assert len({tuple(keys) for keys in firsts(NOISY_VALLEY, own).values()}) >= 3  # the criteria disagree
+    assert len({tuple(keys) for keys in firsts(race, own).values()}) >= 2  # the criteria disagree
 
 
 # Nothing compiles ----------------------------------------------------------------------------------------------------
@@ -443,8 +445,8 @@ def test_bands_belong_to_those_in_view_and_to_noise():
     assert bands(NOISY) == 3
     assert bands(replace(NOISY, chosen=("adam",))) == 1
     assert bands(STILL) == 0
-    assert bands(replace(NOISY_VALLEY, chosen=())) == 0  # 17 would cover one another
-    assert len(NOISY_VALLEY.optimizers) > BANDS_AT_MOST
+    assert bands(replace(NOISY_VALLEY, optimizers=MANY, chosen=())) == 0  # they would cover one another
+    assert len(MANY) > BANDS_AT_MOST
 
 
 def test_the_pictures_say_in_words_what_they_show():

@@ -175,7 +175,8 @@ def race_panel(desk: Desk[FairRace]) -> tuple[list[Entrant], list[Entrant]]:
         )
         _chart(desk, "race", race_record(race, entrants), entrants)
     with right:
-        st.markdown(f"**The tries**: {CRITERIA[_height(race)].title.lower()} at {race.budget} learning rates")
+        starred = ", a star where it took the fewest steps" * (race.criterion == "steps")
+        st.markdown(f"**The tries**: {CRITERIA[_height(race)].title.lower()} at {race.budget} learning rates{starred}")
         order = _order(race, entrants)
         _chart(desk, "tries", tries_record(race, entrants, order), entrants)
     return entrants, others
@@ -244,7 +245,7 @@ def words(desk: Desk[FairRace], entrants: Sequence[Entrant], others: Sequence[En
     race = desk.experiment
     own, same = (others, entrants) if race.same else (entrants, others)
     ranks = [places(race, found, race.criterion) for found in (own, same)]
-    st.markdown(f"**{disagreement(race, entrants)}** {compared(*ranks, race.lr, race.criterion)}")
+    st.markdown(f"**{disagreement(race, entrants)}** {compared(ranks[0], ranks[1], race.lr, race.criterion)}")
 
 
 def claim_words(desk: Desk[FairRace], claims: Any, entrants: Sequence[Entrant]) -> None:
