@@ -214,7 +214,7 @@ def target(race: FairRace, entrants: Sequence[Entrant], told: Any, tries: bool) 
         case {"curve": int(index), "point": int(point)} if not isinstance(index, bool):
             pass
         case {"curve": str(text)} if tries and text.removeprefix("best ").isdecimal() and len(text) < 12:
-            index, point = int(text.removeprefix("best ")), -1
+            index, point = int(text.removeprefix("best ")), None
         case _:
             return None
     if not 0 <= index < len(entrants):
@@ -222,7 +222,7 @@ def target(race: FairRace, entrants: Sequence[Entrant], told: Any, tries: bool) 
     entrant = entrants[index]
     if not tries:
         return opened(race, entrant)
-    point = entrant.curve.best if entrant.curve and point == -1 else point
+    point = entrant.curve.best if entrant.curve and point is None else point
     if entrant.curve is None or point is None or not 0 <= point < len(entrant.curve.rates):
         return None
     return _descent(race, entrant.name, float(entrant.curve.rates[point]), int(entrant.curve.more["seed"][point]))
