@@ -588,7 +588,7 @@ CLAIMS = {
             "it where there is noise, because what falls with the rate is the jitter around the minimum. A rule that "
             "is given one rate for all is judged before it has fallen far enough, or after.",
             watch="AdaGrad's band goes on falling while those of the others level off. Set the noise to 0: its best "
-            "rate moves up a long way, and it is among the first.",
+            "rate moves up several times, and it is among the first.",
             sources=(
                 Source("Duchi, Hazan & Singer", 2011, "Adaptive Subgradient Methods for Online Learning",
                        "https://jmlr.org/papers/v12/duchi11a.html"),

@@ -176,8 +176,8 @@ def test_the_run_that_opens_ends_with_the_number_that_was_clicked(tries):
     for index, entrant in enumerate(entrants):
         assert entrant.curve is not None
         assert entrant.course is not None
-        number = entrant.curve.more["final"][4] if tries else entrant.course.numbers["final"]
-        query = target(FEW, entrants, {"curve": index, "point": 4}, tries=tries)
+        number = entrant.curve.more["final"][3] if tries else entrant.course.numbers["final"]
+        query = target(FEW, entrants, {"curve": index, "point": 3}, tries=tries)
         assert query is not None
         experiment, messages = link.from_query(query, RAVINE)
         assert messages == []
