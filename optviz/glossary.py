@@ -33,6 +33,8 @@ WORDS = {
     "Hessian": "The matrix H of second derivatives: how the slope changes from place to place.",
     "curvature": "How fast the slope changes along a direction; the Hessian's eigenvalues λ are its extremes.",
     "condition number": "The largest curvature over the smallest, κ = λmax/λmin: how narrow a valley is.",
+    "sharpness": "The largest curvature where a run stands: the largest eigenvalue of the Hessian.",
+    "edge of stability": "The sharpness above which a rule's steps swing ever higher: 2/η for gradient descent.",
     "stationary point": "A point where the gradient vanishes: a minimum, a maximum or a saddle.",
     "minimum": "A point lower than all its neighbours; the global one is the lowest of all, the others are local.",
     "maximum": "A point higher than all its neighbours.",

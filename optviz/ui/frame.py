@@ -77,6 +77,13 @@ PAGES = (
         "The models that methods trust at a point, the steps they take from there, and what those really bring.",
     ),
     Page(
+        "pages/stability.py",
+        "Stability",
+        ":material/balance:",
+        "Maps",
+        "How sharply the loss curves along a run, against what its learning rate bears: the edge of stability.",
+    ),
+    Page(
         "pages/schedules.py",
         "Schedules",
         ":material/timeline:",
