@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from optviz import backprop, basin_map, cloud, phase_map, range_test, taylor
-from optviz import backprop, fair_race, range_test
+from optviz import backprop, basin_map, cloud, fair_race, phase_map, range_test, taylor
 from optviz.experiment import SETTINGS
 from optviz.optimizers import OPTIMIZERS
 from optviz.schedules import SCHEDULES
@@ -106,7 +105,6 @@ WORDS = {
     "budget": "How many tries everyone may have; a comparison in which one may try more is not fair.",
     "good range": "The learning rates around the best that are nearly as good; the wider, the less tuning it takes.",
     "median": "The middle one of several numbers in order: half are smaller. A few extreme ones do not move it.",
-    "quartiles": "The numbers below which a quarter and three quarters of all lie; between them lies the middle half.",
     "pin": "A run that stays in the picture, as a ghost, while sliders move.",
 }
 

@@ -6,13 +6,12 @@ from optviz.ui.frame import frame
 
 opened = frame("pages/phase_map.py")  # this goes to the browser before the rest is imported
 
-from optviz.phase_map import CLAIMS
+from optviz import phase_map_link
+from optviz.phase_map import CLAIMS, PLANE
 from optviz.ui.desk import Desk
 from optviz.ui.frame import prepare_server
 from optviz.ui.lesson import claims_menu
 from optviz.ui.phase_map import (
-    CODEC,
-    PLANE,
     cell_panel,
     claim_words,
     controls_panel,
@@ -25,7 +24,7 @@ from optviz.ui.presets import RAVINE
 from optviz.ui.share import toolbar
 
 prepare_server(warm=RAVINE)
-desk = Desk("phase_map", PLANE, {key: claim.map for key, claim in CLAIMS.items()}, CODEC)
+desk = Desk("phase_map", PLANE, {key: claim.map for key, claim in CLAIMS.items()}, phase_map_link)
 desk.open(arrived=opened.arrived)
 with opened.tools:
     examples_menu(desk)

@@ -35,7 +35,6 @@ LAYERS = [
         "taylor",
         "stability",
     },
-    {"link", "anatomy", "claims", "network_claims", "range_test", "calibration"},
     {"fair_race"},
     {"glossary"},
     {
@@ -46,9 +45,9 @@ LAYERS = [
         "basin_map_link",
         "cloud_link",
         "second_order_link",
+        "fair_race_link",
     },
     {"either_link"},
-    {"range_test_link", "calibration_link", "fair_race_link"},
     {"range_test_link", "calibration_link", "stability_link"},
     {"figures"},
     {"export"},

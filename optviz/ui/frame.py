@@ -63,6 +63,13 @@ PAGES = (
         "Every point of the window as a start: which minimum its run ends in, for two optimizers.",
     ),
     Page(
+        "pages/fair_race.py",
+        "Fair race",
+        ":material/sports_score:",
+        "Maps",
+        "Every optimizer at its own best learning rate, found under the same budget, and who is first by what.",
+    ),
+    Page(
         "pages/cloud.py",
         "Cloud",
         ":material/scatter_plot:",
@@ -103,13 +110,6 @@ PAGES = (
         ":material/tune:",
         "Learning rate",
         "The final loss at every learning rate, for all optimizers or for networks of several sizes.",
-    ),
-    Page(
-        "pages/fair_race.py",
-        "Fair race",
-        ":material/sports_score:",
-        "Maps",
-        "Every optimizer at its own best learning rate, found under the same budget, and who is first by what.",
     ),
     Page(
         "pages/training.py",

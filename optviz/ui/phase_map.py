@@ -12,7 +12,7 @@ import numpy as np
 import streamlit as st
 
 from optviz import link
-from optviz import phase_map_link as CODEC
+from optviz import phase_map_link
 from optviz.experiment import COORDINATE, L2, NOISE, SEED, STEPS, TOLERANCE, Experiment, Pick, Racer
 from optviz.figures.phase_map import meanings, phase_map_record
 from optviz.optimizers import OPTIMIZERS
@@ -21,7 +21,6 @@ from optviz.phase_map import (
     COLOR,
     DISTANCES,
     EXAMPLES,
-    PLANE,
     PRECISION,
     RESOLUTION,
     STATES,
@@ -66,7 +65,7 @@ def examples_menu(desk: Desk[PhaseMap]) -> None:
     """Maps that are no claim and worth a look."""
     with st.popover("Examples", icon=":material/grid_on:", width="content"):
         for title, map_ in EXAMPLES.items():
-            query = CODEC.to_query(map_, desk.home)
+            query = phase_map_link.to_query(map_, desk.home)
             st.page_link(f"pages/{desk.page}.py", label=title, query_params=query)
 
 
@@ -419,6 +418,3 @@ def _border_words(map_: PhaseMap, found: Cells) -> str:
         else "The map is computed in single precision: at such a border a rounding decides, and a cell may end "
         "differently from the run that it opens. Double precision is among *Cells*."
     )
-
-
-__all__ = ["CODEC", "PLANE"]
