@@ -452,9 +452,11 @@ def _other(race: FairRace, *names: str, **changes: Any) -> tuple[FairRace, dict[
 
 def _adagrad_calms(race: FairRace, by_name: Mapping[str, Entrant]) -> Measured | None:
     noisy, sgd = by_name["adagrad"], by_name["sgd"]
+    if not race.on.noise:
+        return None
     calm, quietly = _other(race, "adagrad", "sgd", noise=0.0)
     quiet = quietly["adagrad"]
-    if not race.on.noise or quiet.course is None or noisy.course is None or sgd.course is None:
+    if quiet.course is None or noisy.course is None or sgd.course is None:
         return None
 
     def kept(on: FairRace, entrant: Entrant) -> float:
@@ -488,12 +490,14 @@ def _adagrad_calms(race: FairRace, by_name: Mapping[str, Entrant]) -> Measured |
 
 
 def _rmsprop_turned(race: FairRace, by_name: Mapping[str, Entrant]) -> Measured | None:
+    if race.on.noise:
+        return None
     here = float(race.on.surface_values["rotation"])
     there = (here + 45) % 360
     turn = _turned(math.radians(there - here))
     start = tuple(map(float, turn @ race.on.start))
     other, turned = _other(race, "rmsprop", "sgd", surface=race.on.surface.but(rotation=there), start=start)
-    if race.on.noise or any(entrant.course is None for entrant in turned.values()):
+    if any(entrant.course is None for entrant in turned.values()):
         return None
 
     def progress(on: FairRace, entrant: Entrant, angle: float) -> float:
