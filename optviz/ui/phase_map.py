@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 import numpy as np
 import streamlit as st
 
+from optviz import link
 from optviz import link, phase_map_link
 from optviz.experiment import COORDINATE, L2, NOISE, SEED, STEPS, TOLERANCE, Experiment, Pick, Racer
 from optviz.figures.phase_map import meanings, phase_map_record
@@ -292,8 +293,14 @@ def cell_panel(desk: Desk[PhaseMap], found: Cells, measured: np.ndarray | None, 
     x, y = ((param.symbol or param.title or param.name) for param in map_.params)
     state = "not computed yet" if not found.done[row, column] else STATES[found.state[row, column]]
     words = f"**The chosen cell** has {x} = {number(float(map_.xs[column]))} and {y} = {number(float(map_.ys[row]))}: "
-    words += f"{state}, final loss {number(float(found.height[row, column]), 3)} above the "
-    words += "minimum." if found.known else "lowest of this map."
+    height = float(found.height[row, column])
+    if found.done[row, column] and not found.diverged[row, column] and height <= found.resolution[row, column]:
+        least = "that of the minimum, as exactly as numbers tell" if found.known else "the lowest of this map"
+        words += f"{state}, and its final loss is {least}."
+    else:
+        words += (
+            f"{state}, final loss {number(height, 3)} above the {'minimum' if found.known else 'lowest of this map'}."
+        )
     if measured is not None and np.isfinite(measured[row, column]):
         rate = float(measured[row, column])
         words += f" In the end each step multiplies the distance to the minimum by {rate:.4f}, measured"
@@ -408,8 +415,8 @@ def _border_words(map_: PhaseMap, found: Cells) -> str:
     finer = 2 ** (1 / max(rough.exponent, 0.01))
     said += (
         f", so the border's dimension is about {min(rough.dimension, 2):.2f}: to be unsure of half as many cells one "
-        f"must know the settings {number(finer, 2)} times as finely. Zoom in: it does not become smooth, and nothing "
-        "here smooths it. "
+        f"must know the settings {number(finer, 2)} times as finely. Zoom in to see whether that goes on; nothing here "
+        "smooths it. "
     )
     return said + (
         "The map is computed in double precision, as the descent laboratory does, so each cell is its run."
