@@ -226,3 +226,9 @@ def test_too_much_work_is_refused():
         snapshots(VALLEY, Racer(Pick("sgd")), {"lr": np.full(10, 0.1)}, 1000)
     with pytest.raises(ValueError, match="precision"):
         many(VALLEY, Racer(Pick("sgd")), {"lr": np.full(10, 0.1)}, precision="half")
+
+
+@pytest.mark.parametrize("key", ["newton", "lbfgs"])
+def test_rules_that_look_across_coordinates_run_in_single_precision(key):
+    ends = many(HIMMELBLAU, Racer(Pick(key)), {"x": np.linspace(2.5, 3.5, 5)})
+    assert (ends.settled < STEPS).any()

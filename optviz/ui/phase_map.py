@@ -11,7 +11,6 @@ from urllib.parse import urlencode
 import numpy as np
 import streamlit as st
 
-from optviz import link
 from optviz import link, phase_map_link
 from optviz.experiment import COORDINATE, L2, NOISE, SEED, STEPS, TOLERANCE, Experiment, Pick, Racer
 from optviz.figures.phase_map import meanings, phase_map_record
