@@ -50,6 +50,7 @@ def stability_record(stability: Stability, curves: Sequence[Curve]) -> dict[str,
     ]
     low, high = _range(curves, share)
     log = all((curve.loss[np.isfinite(curve.loss)] > 0).all() for curve in curves)
+    reach = _loss_range(curves, log)
     factor = number(edge_factor(stability.racer.optimizer.key, stability.racer.values))
     title = f"sharpness over {factor}/η" if share else f"sharpness (edge {factor}/η)"
     layout: dict[str, Any] = {
@@ -65,9 +66,9 @@ def stability_record(stability: Stability, curves: Sequence[Curve]) -> dict[str,
             "domain": PANELS["yaxis2"],
             "title": {"text": "loss"},
             "type": "log" if log else "linear",
-            "range": _loss_range(curves, log),
+            "range": reach,
             "exponentformat": "power",
-            **({"dtick": 1} if log else {"nticks": 4}),
+            **({"dtick": max(1, math.ceil((reach[1] - reach[0]) / 4))} if log else {"nticks": 4}),
         },
         "yaxis3": {
             "domain": PANELS["yaxis3"],
