@@ -134,19 +134,15 @@ class Quoted:
             self.imports.add(f"numpy.{name}")
         elif isinstance(value, int | float | str):
             self.constants.setdefault(name, (section, f"{name} = {value!r}"))
-        elif _words(value):
-            self.constants.setdefault(name, (section, f"{name} = ({', '.join(map(literal, value))},)"))
         elif hasattr(value, "_field_defaults"):
             self.imports.add("collections.namedtuple")
             made = f"{name} = namedtuple({name!r}, {' '.join(value._fields)!r}"
             some = f", defaults={list(value._field_defaults.values())!r}" if value._field_defaults else ""
             self.constants.setdefault(name, (section, f"{made}{some})".replace("'", '"')))
+        elif isinstance(value, tuple) and all(isinstance(part, str) for part in value):
+            self.constants.setdefault(name, (section, f"{name} = ({', '.join(map(literal, value))},)"))
         else:
             raise ValueError(f"{name} is neither a number nor a function, so it cannot be quoted")
-
-
-def _words(value: Any) -> bool:
-    return isinstance(value, tuple) and all(isinstance(part, str) for part in value)
 
 
 # Laying out -----------------------------------------------------------------------------------------------------------
