@@ -170,8 +170,6 @@ def test_every_activation_and_initialization_reruns(flavour):
         same(training(*some), flavour)
 
 
-# A bias before batch normalization has a gradient of rounding alone, which Adam would blow up to a step of 1e-10.
-# A bias before batch normalization has a gradient of rounding errors alone, which Adam would blow up to a step of 1e-10.
 # A bias before batch normalization has a gradient of rounding errors alone, which Adam makes steps of up to 4e-10 of.
 SGD = Racer(Pick("sgd", {"lr": 0.1, "momentum": 0.5}))
 TREATED = [
