@@ -49,12 +49,17 @@ MARKS_AT_MOST = 40  # saddles and minima beyond that would hide the map
 
 
 class Row(NamedTuple):
-    """A colour: its number, what it is called, its colour, and the share of starts that have it."""
+    """A colour: what it is called, its colour, and the share of starts that have it. Minima have their number on the
+    map."""
 
-    number: int
     name: str
     color: str
     share: float
+    number: int | None = None
+
+    @property
+    def label(self) -> str:
+        return self.name if self.number is None else f"{self.number} · {self.name}"
 
 
 def rows(basin_map: BasinMap, basins: Sequence[Basins]) -> list[list[Row]]:
@@ -63,7 +68,8 @@ def rows(basin_map: BasinMap, basins: Sequence[Basins]) -> list[list[Row]]:
     named = [(group.name, _color(i, groups), group.minima) for i, group in enumerate(groups)]
     named += [(name, END_COLORS[name], name) for name in ENDS]
     there = [i for i, (*_, place) in enumerate(named) if any(one.share(place) for one in basins)]
-    return [[Row(i + 1, *named[i][:2], one.share(named[i][2])) for i in there] for one in basins]
+    numbers = [*range(1, len(groups) + 1), *[None] * len(ENDS)]
+    return [[Row(*named[i][:2], one.share(named[i][2]), numbers[i]) for i in there] for one in basins]
 
 
 def difference_rows(basin_map: BasinMap, found: np.ndarray) -> list[Row]:
@@ -72,10 +78,7 @@ def difference_rows(basin_map: BasinMap, found: np.ndarray) -> list[Row]:
     names = ("the same for both", f"{first} ends lower", f"{second} ends lower", "elsewhere, equally low")
     known = max(1, int((found != UNKNOWN).sum()))
     shares = [float((found == i).sum()) / known for i in range(len(DIFFERENCES))]
-    return [
-        Row(i + 1, name, color, share)
-        for i, (name, color, share) in enumerate(zip(names, DIFFERENCE_COLORS, shares, strict=True))
-    ]
+    return [Row(*row) for row in zip(names, DIFFERENCE_COLORS, shares, strict=True)]
 
 
 def titles(racers: Sequence[Racer]) -> list[str]:
@@ -226,7 +229,7 @@ def _bars(own: Sequence[Row], domain: list[float], axis: str) -> tuple[list[dict
         {"xref": x, "x": at, "xanchor": anchor, "yref": y, "y": i, "yanchor": "middle", "text": text,
          "showarrow": False, "font": {"color": "text"}}
         for i, row in enumerate(own)
-        for at, anchor, text in ((0.0, "left", f"{row.number} · {row.name}"), (1.0, "right", percent(row.share)))
+        for at, anchor, text in ((0.0, "left", row.label), (1.0, "right", percent(row.share)))
     ]  # fmt: skip
     longest = max(len(own), 5)  # a bar is no thicker because there are few
     layout = {

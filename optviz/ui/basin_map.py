@@ -279,7 +279,7 @@ def table(desk: Desk[BasinMap], basins: Sequence[Basins]) -> None:
         names = titles(desk.experiment.on.racers)
         lines = [["Ends in", *names], ["---"] * (1 + len(names))]
         for places in zip(*rows(desk.experiment, basins), strict=True):
-            lines.append([f"{places[0].number} · {places[0].name}", *(percent(row.share) for row in places)])
+            lines.append([places[0].label, *(percent(row.share) for row in places)])
         unsettled = [percent(float((one.arrived & (one.steps == NEVER)).mean())) for one in basins]
         lines.append(["of those at a minimum, not settled yet", *unsettled])
         st.markdown("\n".join(f"| {' | '.join(line)} |" for line in lines))
