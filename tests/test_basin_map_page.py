@@ -1,58 +1,34 @@
 """The basin map page: controls, links and maps agree, and a start opens its runs, in a browser too."""
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from browsing import Visitor
+from desks import Laboratory, records
 from optviz import basin_map_link as codec
 from optviz import link
-from optviz.basin_map import CLAIMS, HILLS, BasinMap
+from optviz.basin_map import CLAIMS, HILLS
 from optviz.experiment import Pick, Racer
 from optviz.ui.basin_map import _target, opened
 from optviz.ui.presets import RAVINE
 
-APP = Path(__file__).parents[1] / "app.py"
-PAGE = "pages/basin_map.py"
+PAGE = Laboratory("basin_map", HILLS, codec.to_query)
+lying, visit, components = PAGE.lying, PAGE.visit, records
 SMALL = replace(HILLS, side=20, on=replace(HILLS.on, steps=50))
 
 
 @pytest.fixture(scope="module")
 def session() -> AppTest:
-    at = AppTest.from_file(str(APP), default_timeout=300).run()
-    at.session_state["page"] = ""
-    return at.switch_page(PAGE).run()
+    return PAGE.open()
 
 
 @pytest.fixture
 def laboratory(session) -> Iterator[AppTest]:
-    session.query_params.clear()
-    session.button(key="basin_map-reset").click().run()
-    assert lying(session) == HILLS
-    yield session
+    yield PAGE.reset(session)
     assert not session.exception
-
-
-def lying(at: AppTest) -> BasinMap:
-    return at.session_state["basin_map-experiment"]
-
-
-def visit(at: AppTest, wanted: BasinMap) -> AppTest:
-    at.query_params.clear()
-    at.query_params.update(codec.to_query(wanted, HILLS))
-    at.run()
-    assert not at.exception
-    assert lying(at) == wanted
-    return at
-
-
-def components(at: AppTest, name: str) -> list[dict]:
-    nodes = [node for node in at.get("bidi_component") if node.proto.component_name.endswith(name)]
-    return [json.loads(node.proto.bytes) for node in nodes]
 
 
 def names_of(parts: list[dict]) -> list[str]:

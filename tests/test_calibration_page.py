@@ -1,64 +1,38 @@
 """The calibration page: controls, links and curves agree, and a point opens its run."""
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from browsing import Visitor
-from optviz.calibration import FIRST_ORDER, VALLEY, Calibration, measure
+from desks import Laboratory, records, says
+from optviz.calibration import FIRST_ORDER, VALLEY, measure
 from optviz.experiment import Experiment, Pick
 from optviz.training import Training
 from optviz.ui.calibration import CODEC, NETWORKS, _target, opened
 
-APP = Path(__file__).parents[1] / "app.py"
-PAGE = "pages/calibration.py"
+PAGE = Laboratory("calibration", VALLEY, CODEC.to_query)
+lying, visit = PAGE.lying, PAGE.visit
 assert isinstance(VALLEY.on, Experiment)
 FEW = replace(VALLEY, optimizers=("sgd", "adam"), chosen=())
 
 
 @pytest.fixture(scope="module")
 def session() -> AppTest:
-    at = AppTest.from_file(str(APP), default_timeout=300).run()
-    at.session_state["page"] = ""
-    return at.switch_page(PAGE).run()
+    return PAGE.open()
 
 
 @pytest.fixture
 def laboratory(session) -> Iterator[AppTest]:
-    session.query_params.clear()
     session.session_state["calibration-running"] = False
-    session.button(key="calibration-reset").click().run()
-    assert lying(session) == VALLEY
-    yield session
+    yield PAGE.reset(session)
     assert not session.exception
 
 
-def lying(at: AppTest) -> Calibration:
-    return at.session_state["calibration-experiment"]
-
-
-def visit(at: AppTest, wanted: Calibration) -> AppTest:
-    at.query_params.clear()
-    at.query_params.update(CODEC.to_query(wanted, VALLEY))
-    at.run()
-    assert not at.exception
-    assert lying(at) == wanted
-    return at
-
-
 def drawn(at: AppTest) -> dict:
-    for node in at.get("bidi_component"):
-        if node.proto.component_name.endswith("optviz_chart"):
-            return json.loads(node.proto.bytes)
-    raise AssertionError("the chart was given no record")
-
-
-def says(at: AppTest) -> str:
-    return " ".join(element.value for element in at.markdown)
+    return records(at)[0]
 
 
 def test_the_page_opens_with_all_optimizers_and_the_claim_measured(laboratory):

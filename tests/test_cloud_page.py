@@ -4,60 +4,41 @@ its run."""
 import json
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from browsing import Visitor
+from desks import Laboratory, follow, records, says
 from optviz import cloud_link, link
-from optviz.cloud import ON_A_SADDLE, VALLEY, Cloud, floors, measure
+from optviz.cloud import ON_A_SADDLE, VALLEY, floors, measure
 from optviz.experiment import Pick
 from optviz.ui.cloud import target
 from optviz.ui.presets import RAVINE
 
-APP = Path(__file__).parents[1] / "app.py"
-PAGE = "pages/cloud.py"
+PAGE = Laboratory("cloud", VALLEY, cloud_link.to_query)
+lying = PAGE.lying
 FEW = replace(VALLEY, runs=100)
 
 
 @pytest.fixture(scope="module")
 def session() -> AppTest:
-    at = AppTest.from_file(str(APP), default_timeout=300).run()
-    at.session_state["page"] = ""
-    return at.switch_page(PAGE).run()
+    return PAGE.open()
 
 
 @pytest.fixture
 def laboratory(session) -> Iterator[AppTest]:
-    session.query_params.clear()
-    session.button(key="cloud-reset").click().run()
-    yield session
+    yield PAGE.reset(session)
     assert not session.exception
 
 
-def lying(at: AppTest) -> Cloud:
-    return at.session_state["cloud-experiment"]
-
-
 def visit(at: AppTest, **fields: str) -> AppTest:
-    at.query_params.clear()
-    at.query_params.update(fields)
-    at.run()
-    assert not at.exception
-    return at
+    return follow(at, fields)
 
 
 def drawn(at: AppTest, component: str) -> dict:
-    for node in at.get("bidi_component"):
-        if node.proto.component_name.endswith(component):
-            return json.loads(node.proto.bytes)
-    raise AssertionError(f"{component} was given no record")
-
-
-def says(at: AppTest) -> str:
-    return " ".join(element.value for element in at.markdown)
+    return records(at, component)[0]
 
 
 def test_the_page_opens_with_the_cloud_the_floor_and_the_claim_measured(laboratory):

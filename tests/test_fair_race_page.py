@@ -1,15 +1,14 @@
 """The page of the fair race: controls, links, pictures and table agree, and a curve opens its run."""
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from browsing import Visitor
+from desks import Laboratory, records, says
 from optviz import link
 from optviz.experiment import Experiment, Pick, run
 from optviz.fair_race import BUDGET, CLAIMS, NOISY_VALLEY, SETTINGS, FairRace, compete, places
@@ -18,46 +17,21 @@ from optviz.ui.fair_race import SECOND, _parts, _with_second, opened, target
 from optviz.ui.panel import Box, Choice, Field
 from optviz.ui.presets import RAVINE
 
-APP = Path(__file__).parents[1] / "app.py"
-PAGE = "pages/fair_race.py"
+PAGE = Laboratory("fair_race", NOISY_VALLEY, to_query)
+lying, visit = PAGE.lying, PAGE.visit
+drawn = records  # of the race and of the tries
 FEW = replace(NOISY_VALLEY, optimizers=("sgd", "adam"), chosen=(), budget=8, seeds=3)
 
 
 @pytest.fixture(scope="module")
 def session() -> AppTest:
-    at = AppTest.from_file(str(APP), default_timeout=300).run()
-    at.session_state["page"] = ""
-    at.query_params.update(to_query(FEW, NOISY_VALLEY))
-    return at.switch_page(PAGE).run()
+    return PAGE.open(FEW)
 
 
 @pytest.fixture
 def laboratory(session) -> Iterator[AppTest]:
     yield visit(session, FEW)
     assert not session.exception
-
-
-def lying(at: AppTest) -> FairRace:
-    return at.session_state["fair_race-experiment"]
-
-
-def visit(at: AppTest, wanted: FairRace) -> AppTest:
-    at.query_params.clear()
-    at.query_params.update(to_query(wanted, NOISY_VALLEY))
-    at.run()
-    assert not at.exception
-    assert lying(at) == wanted
-    return at
-
-
-def drawn(at: AppTest) -> list[dict]:
-    """The records of the race and of the tries."""
-    nodes = [node for node in at.get("bidi_component") if node.proto.component_name.endswith("optviz_chart")]
-    return [json.loads(node.proto.bytes) for node in nodes]
-
-
-def says(at: AppTest) -> str:
-    return " ".join(element.value for element in at.markdown)
 
 
 def test_the_page_shows_the_race_the_tries_and_a_table_sorted_by_the_criterion(laboratory):

@@ -1,17 +1,16 @@
 """The phase map's page: controls, links and map agree, a cell opens its run, and in a browser it follows the hand."""
 
-import json
 import math
 from base64 import b64decode
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from browsing import Visitor
+from desks import Laboratory, records, says
 from optviz import link, phase_map_link
 from optviz.experiment import Pick
 from optviz.phase_map import CLAIMS, EXAMPLES, PLANE, Axis, PhaseMap
@@ -19,48 +18,23 @@ from optviz.ui.panel import Action, Choice, Field, _controls
 from optviz.ui.phase_map import _cell, _cell_parts, _parts, opened
 from optviz.ui.presets import RAVINE
 
-APP = Path(__file__).parents[1] / "app.py"
-PAGE = "pages/phase_map.py"
+PAGE = Laboratory("phase_map", PLANE, phase_map_link.to_query)
+lying, visit = PAGE.lying, PAGE.visit
 
 
 @pytest.fixture(scope="module")
 def session() -> AppTest:
-    at = AppTest.from_file(str(APP), default_timeout=300).run()
-    at.session_state["page"] = ""
-    return at.switch_page(PAGE).run()
+    return PAGE.open()
 
 
 @pytest.fixture
 def laboratory(session) -> Iterator[AppTest]:
-    session.query_params.clear()
-    session.button(key="phase_map-reset").click().run()
-    assert lying(session) == PLANE
-    yield session
+    yield PAGE.reset(session)
     assert not session.exception
 
 
-def lying(at: AppTest) -> PhaseMap:
-    return at.session_state["phase_map-experiment"]
-
-
-def visit(at: AppTest, wanted: PhaseMap) -> AppTest:
-    at.query_params.clear()
-    at.query_params.update(phase_map_link.to_query(wanted, PLANE))
-    at.run()
-    assert not at.exception
-    assert lying(at) == wanted
-    return at
-
-
 def drawn(at: AppTest) -> dict:
-    for node in at.get("bidi_component"):
-        if node.proto.component_name.endswith("optviz_chart"):
-            return json.loads(node.proto.bytes)
-    raise AssertionError("the chart was given no record")
-
-
-def says(at: AppTest) -> str:
-    return " ".join(element.value for element in at.markdown)
+    return records(at)[0]
 
 
 def test_the_page_opens_with_a_map_its_theory_and_its_words(laboratory):

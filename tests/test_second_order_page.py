@@ -3,12 +3,12 @@
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from browsing import Visitor
+from desks import Laboratory, records, says
 from optviz import second_order_link
 from optviz.experiment import Experiment, Pick
 from optviz.glossary import symbols
@@ -16,36 +16,19 @@ from optviz.scaling import PIECES, Cost, Work
 from optviz.taylor import CLAIMS, EXAMPLES, LEARNT, METHODS, VALLEY, SecondOrder, ground, look
 from optviz.ui import second_order
 
-APP = Path(__file__).parents[1] / "app.py"
-PAGE = "pages/second_order.py"
+PAGE = Laboratory("second_order", VALLEY, second_order_link.to_query)
+lying, drawn = PAGE.lying, records
 
 
 @pytest.fixture(scope="module")
 def session() -> AppTest:
-    at = AppTest.from_file(str(APP), default_timeout=300).run()
-    at.session_state["page"] = ""
-    return at.switch_page(PAGE).run()
+    return PAGE.open()
 
 
 @pytest.fixture
 def laboratory(session) -> Iterator[AppTest]:
-    session.query_params.clear()
-    session.button(key="second_order-reset").click().run()
-    assert lying(session) == VALLEY
-    yield session
+    yield PAGE.reset(session)
     assert not session.exception
-
-
-def lying(at: AppTest) -> SecondOrder:
-    return at.session_state["second_order-experiment"]
-
-
-def components(at: AppTest, name: str) -> list:
-    return [node for node in at.get("bidi_component") if node.proto.component_name.endswith(name)]
-
-
-def drawn(at: AppTest) -> list[dict]:
-    return [json.loads(node.proto.bytes) for node in components(at, "optviz_chart")]
 
 
 def controls(at: AppTest) -> dict[str, dict]:
@@ -58,12 +41,8 @@ def controls(at: AppTest) -> dict[str, dict]:
             elif "name" in part:
                 yield part["name"], {**part, "spec": json.loads(part["spec"])}
 
-    (panel,) = components(at, "optviz_panel")
-    return dict(walk(json.loads(panel.proto.bytes)["parts"]))
-
-
-def says(at: AppTest) -> str:
-    return " ".join(element.value for element in at.markdown)
+    (panel,) = records(at, "optviz_panel")
+    return dict(walk(panel["parts"]))
 
 
 def used(value: SecondOrder, name: str, sent: object) -> SecondOrder:

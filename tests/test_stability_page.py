@@ -1,14 +1,13 @@
 """The stability page: controls, links, curves and claims agree, and a click opens its run."""
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from browsing import Visitor
+from desks import Laboratory, records, says
 from optviz.experiment import Experiment
 from optviz.landscape import over_window
 from optviz.stability import QUADRATIC, RAVINE, SPIRALS, Stability
@@ -16,8 +15,8 @@ from optviz.training import Training
 from optviz.ui.panel import Box, Choice, Field, Part
 from optviz.ui.stability import CODEC, _network_parts, _rates, _rule, _surface_parts, _target, opened, started
 
-APP = Path(__file__).parents[1] / "app.py"
-PAGE = "pages/stability.py"
+PAGE = Laboratory("stability", RAVINE, CODEC.to_query)
+lying, visit, drawn = PAGE.lying, PAGE.visit, records
 assert isinstance(RAVINE.on, Experiment)
 assert isinstance(SPIRALS.on, Training)
 FEW = replace(RAVINE, on=replace(RAVINE.on, steps=300), rates=(0.002, 0.004))
@@ -26,40 +25,13 @@ SMALL = replace(SPIRALS, on=replace(SPIRALS.on, epochs=60), rates=(0.1,))
 
 @pytest.fixture(scope="module")
 def session() -> AppTest:
-    at = AppTest.from_file(str(APP), default_timeout=300).run()
-    at.session_state["page"] = ""
-    return at.switch_page(PAGE).run()
+    return PAGE.open()
 
 
 @pytest.fixture
 def laboratory(session) -> Iterator[AppTest]:
-    session.query_params.clear()
-    session.button(key="stability-reset").click().run()
-    assert lying(session) == RAVINE
-    yield session
+    yield PAGE.reset(session)
     assert not session.exception
-
-
-def lying(at: AppTest) -> Stability:
-    return at.session_state["stability-experiment"]
-
-
-def visit(at: AppTest, wanted: Stability) -> AppTest:
-    at.query_params.clear()
-    at.query_params.update(CODEC.to_query(wanted, RAVINE))
-    at.run()
-    assert not at.exception
-    assert lying(at) == wanted
-    return at
-
-
-def drawn(at: AppTest) -> list[dict]:
-    charts = [node for node in at.get("bidi_component") if node.proto.component_name.endswith("optviz_chart")]
-    return [json.loads(node.proto.bytes) for node in charts]
-
-
-def says(at: AppTest) -> str:
-    return " ".join(element.value for element in at.markdown)
 
 
 def test_the_page_opens_with_the_curves_the_map_and_what_they_say(laboratory):
