@@ -5,13 +5,13 @@ import streamlit as st
 from optviz.ui.frame import frame, overview
 
 opened = frame("app.py")  # this goes to the browser before the rest is imported
-words, picture = st.columns([2, 3], gap="large", vertical_alignment="center")
+words, picture = st.columns([2, 3], gap="large")
 with words:
     st.title("Watch optimizers think")
     st.markdown("Optimizers race over surfaces and train small networks. Move a slider and the answer is there.")
     story = st.container()
-    overview()
     worth_a_look = st.container()
+overview()
 
 from optviz.claims import CLAIMS
 from optviz.experiment import run
@@ -47,7 +47,7 @@ with story:
         "**Here:** four rules start beside a saddle (✕), where the slope vanishes. Plain gradient descent waits there "
         f"and needs {descent} steps to a minimum (★). RMSProp, which divides by the size of the gradient, "
         f"needs {rmsprop}. Click the surface to start somewhere else. "
-        f"{len(OPTIMIZERS)} optimizers and {len(SURFACES)} surfaces are waiting:"
+        f"{len(OPTIMIZERS)} optimizers and {len(SURFACES)} surfaces are waiting."
     )
 with worth_a_look:
     st.markdown("**Worth a look**")

@@ -178,11 +178,12 @@ def pages_of(group: str) -> list[Page]:
 
 def overview() -> None:
     """All pages, group by group, and what each group is for."""
-    for group, sentence in GROUPS.items():
-        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-            st.markdown(f"**{group}:** {sentence}", width="content")
-            for page in pages_of(group):
-                st.page_link(page.path, label=page.title, icon=page.icon, help=page.help)
+    for group, column in zip(GROUPS, st.columns(len(GROUPS), gap="medium"), strict=True):
+        with column:
+            st.markdown(f"**{group}.** {GROUPS[group]}")
+            with st.container(gap="small"):
+                for page in pages_of(group):
+                    st.page_link(page.path, label=page.title, icon=page.icon, help=page.help)
 
 
 def _offer(group: str, here: Page) -> None:
