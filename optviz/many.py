@@ -43,7 +43,7 @@ KEPT_AT_MOST = 2_000_000  # runs × moments
 
 BLOCK = 512  # runs that one instruction stream moves
 BLOCKS = 40  # of them, one call of a program has room for
-PIECE = 10_000_000  # runs × steps that one call does, if so many blocks fit
+PIECE = 10_240_000  # runs × steps that one call does, if so many blocks fit: all BLOCKS for 500 steps
 LENGTHS = (500, 1500, 5000)  # room for the chance of runs that have a seed each
 PRECISIONS = {"single": np.float32, "double": np.float64}
 
@@ -211,10 +211,9 @@ class _Batch:
         """The compiled program for runs of this kind."""
         entry, rule = self.experiment.entry, self.racer.rule
         static = entry.hyper(**self.experiment.surface_values).static
-        steps = _Steps(entry, static, rule, self.names)
         own = None if self.seeds is None else self._room
         key = ("many", kind, entry.fn, static, rule.key, tuple(flags_of(rule).items()), self.names, self.dtype, own)
-        return program(key, lambda: jax.jit(_in_blocks(build, steps)))
+        return program(key, lambda: jax.jit(_in_blocks(build, _Steps(entry, static, rule, self.names))))
 
     @property
     def _room(self) -> int:
