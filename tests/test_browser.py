@@ -251,7 +251,7 @@ def test_settings_survive_a_page_switch(visitor):
     heads = guest.probe()["heads"]
     guest.page.get_by_role("link", name="optviz").click()
     guest.page.get_by_role("heading", name="Watch optimizers think").wait_for()
-    guest.page.get_by_role("link", name="Descent", exact=True).click()
+    guest.go("Descent")
     guest.page.get_by_role("spinbutton", name="Start x").wait_for()
     guest.settled().at_the_end()
     guest.until(lambda state: state["heads"] == heads, "the same race")

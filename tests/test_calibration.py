@@ -201,8 +201,8 @@ def test_a_single_good_rate_has_no_width():
 
 
 def test_no_slider_compiles_anything(compilations):
-    few = replace(VALLEY, optimizers=("sgd", "momentum", "adam"))
-    measure(few)
+    few = replace(VALLEY, optimizers=("sgd", "momentum", "adam"), low=1.7e-4)
+    measure(few)  # curves that no other test has kept: those would come back without the programs that made them
     limits(few)
     before = compilations()
     on = few.on
