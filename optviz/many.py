@@ -254,7 +254,7 @@ class _Batch:
         """Standard normal numbers: (steps, 2, 1) for all runs, or (1, steps, 2, BLOCK)."""
         if self.seeds is None:
             return _shared_chance(self.experiment.seed, self.dtype)
-        drawn = _own_chance(tuple(self.seeds.tolist()), self.experiment.steps, self.dtype)
+        drawn: Any = _own_chance(tuple(self.seeds.tolist()), self.experiment.steps, self.dtype)
         chance = np.zeros((1, self._room, 2, BLOCK), self.dtype)
         chance[0, : self.experiment.steps, :, : last - first] = drawn[:, :, self.of_run[first:last]]
         return chance
