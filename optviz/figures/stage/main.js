@@ -51,6 +51,7 @@ const SPRITE = 36; // px: the square a marker is drawn in
 const CHUNK = 80; // vertices stroked at once: long winding paths are slow to stroke whole
 const MANY_DOTS = 120; // more steps than this in view, and they are not dotted
 const CLIP_PAD = 40; // px around the plot area within which paths are kept
+const LEAVING = 5000; // ms that another page may need to come, while this one does not ask for more
 const NEAR = 0.6; // px: path points closer than this to the last kept one are not drawn
 
 const FIGURES_AT_MOST = 128;
@@ -151,6 +152,9 @@ function createStage(parent) {
   stage.observer = new ResizeObserver(() => root.clientWidth !== stage.width && stage.refit());
   stage.observer.observe(root);
   window.addEventListener("resize", stage.refit);
+  stage.leave = (event) => leave(stage, event);
+  document.addEventListener("click", stage.leave, true);
+  window.addEventListener("popstate", stage.leave, true);
   return stage;
 }
 
@@ -158,6 +162,8 @@ function destroy(stage) {
   stage.gone = true;
   stage.observer.disconnect();
   window.removeEventListener("resize", stage.refit);
+  document.removeEventListener("click", stage.leave, true);
+  window.removeEventListener("popstate", stage.leave, true);
   cancelAnimationFrame(stage.frameRequest);
   cancelAnimationFrame(stage.fitRequest);
   Object.values(stage.timers).forEach(clearTimeout);

@@ -48,13 +48,25 @@ function timeTicks(stage, [low, high], width) {
 /** A run that goes on: asks for more as soon as what came has been shown, and not more often than every `live` ms. */
 function askMore(stage) {
   clearTimeout(stage.timers.live);
-  const { live } = stage.data;
+  const live = stage.data?.live;
   if (!live) return;
-  const wait = Math.max(0, live - (performance.now() - (stage.askedAt ?? 0)));
+  const now = performance.now();
+  const wait = Math.max(0, live - (now - (stage.askedAt ?? 0)), LEAVING - (now - (stage.leftAt ?? -LEAVING)));
   stage.timers.live = setTimeout(() => {
     if (stage.gone) return;
     stage.askedAt = performance.now();
     stage.send("tick", (stage.ticks = (stage.ticks ?? 0) + 1));
     stage.timers.live = setTimeout(() => askMore(stage), 3000); // an answer that got lost is asked for again
   }, wait);
+}
+
+/**
+ * The visitor may have clicked a link to another page, or gone back. Streamlit folds requests that wait into one, of
+ * the page that asked last: if this page asked for more now, the other one would stay blank.
+ */
+function leave(stage, event) {
+  const link = event.target.closest?.("a[href]");
+  if (event.type === "click" && (!link || link.pathname === location.pathname)) return;
+  stage.leftAt = performance.now();
+  askMore(stage);
 }
