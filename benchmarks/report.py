@@ -38,11 +38,11 @@ class Bar:
 
     def met(self, value: float) -> bool:
         """Whether `value` passes; what is not a number does not."""
-        return value >= self.at_least if self.at_least is not None else value <= self.at_most  # type: ignore[operator]
+        return (self.at_least is None or value >= self.at_least) and (self.at_most is None or value <= self.at_most)
 
     def __str__(self) -> str:
-        sign, limit = ("≥", self.at_least) if self.at_least is not None else ("≤", self.at_most)
-        return f"{sign} {quantity(limit, self.unit)}"  # type: ignore[arg-type]
+        limits = (("≥", self.at_least), ("≤", self.at_most))
+        return next(f"{sign} {quantity(limit, self.unit)}" for sign, limit in limits if limit is not None)
 
 
 class Reading(NamedTuple):

@@ -82,7 +82,7 @@ def with_torch(rule: Rule, steps: int = STEPS) -> np.ndarray:
         optimizer.step()
         path.append(theta.detach().clone())
         losses.append(loss.detach())
-        gradients.append(theta.grad.clone())  # type: ignore[union-attr]
+        gradients.append(theta.grad.clone())  # type: ignore[union-attr]  (backward() has made it)
     return torch.stack(path).numpy()
 
 

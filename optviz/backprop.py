@@ -18,7 +18,7 @@ cross-entropy −Σ y·ln p of a softmax (of one output z, of z and 0, which mak
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
@@ -226,7 +226,9 @@ class Example:
         return replace(self, loss=loss, target=target)
 
     def _with(self, values: dict[str, float]) -> Example:
-        pick = lambda names: tuple(values[name] for name in names)  # noqa: E731
+        def pick(names: Iterable[str]) -> tuple[float, ...]:
+            return tuple(values[name] for name in names)
+
         return replace(
             self,
             inputs=pick(f"x{i + 1}" for i in range(len(self.inputs))),

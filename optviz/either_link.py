@@ -35,7 +35,7 @@ class Either:
         query = (
             training_link.to_query(value, like)  # type: ignore[arg-type]  (both are of one kind)
             if isinstance(value, Training)
-            else link.to_query(value, like)  # type: ignore[arg-type]
+            else link.to_query(value, like)  # type: ignore[arg-type]  (the same)
         )
         return query if like is default else {"v": [VERSION], **query, ON: [kind(value)]}
 

@@ -556,7 +556,8 @@ def _slopes(one: Entrant) -> tuple[float, float]:
     act = ACTIVATIONS[one.network.activation]
     _, passes = one.passes(one.thetas[0], _probe(one.training))
     sums = np.concatenate([each.z.ravel() for each in passes[:-1]])
-    return tuple(float(np.abs(act.slope(times * sums)).mean() / act.steepest) for times in (1, 10))  # type: ignore[return-value]
+    at_them, further = (float(np.abs(act.slope(times * sums)).mean() / act.steepest) for times in (1, 10))
+    return at_them, further
 
 
 NUDGE, NUDGES = 0.01, 64
@@ -1127,10 +1128,11 @@ def _under_shifts(one: Entrant) -> tuple[float, float] | None:
     raw = replace(t, standardize=False).parts
     altered = augmented(raw.test, t.image, shift=1.0, angle=10.0, copies=1, seed=t.seed)
     altered = altered.take(np.arange(len(raw.test.y), 2 * len(raw.test.y)))
-    return tuple(
+    without, with_them = (
         each.accuracy(weights, altered._replace(x=_as_trained(each.training, altered.x)))
         for each, weights in ((one, one.thetas[0]), (other, theta))
-    )  # type: ignore[return-value]
+    )
+    return without, with_them
 
 
 def _as_trained(t: Training, x: np.ndarray) -> np.ndarray:

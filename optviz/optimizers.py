@@ -592,7 +592,7 @@ def from_optax(
         return step, {"state": state}
 
     asks = ["state", "theta", "value", "loss", *(param.name for param in card["params"])]
-    rule.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+    rule.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  (any function may have one)
         [inspect.Parameter("grad", inspect.Parameter.POSITIONAL_OR_KEYWORD)]
         + [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in asks]
     )

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 from hypothesis import strategies as st
 
@@ -58,12 +59,14 @@ def racers(draw: st.DrawFn) -> Racer:
 def experiments(draw: st.DrawFn, pins: bool = True) -> Experiment:
     runners = st.just(1) if not pins else st.integers(0, 3) | st.just(RACERS_AT_MOST)
     count = draw(runners)
+    start: Any = draw(st.none() | st.tuples(values(COORDINATE), values(COORDINATE)))
+    settings: dict[str, Any] = draw(some_of(SETTINGS))
     return Experiment(
         draw(picks(SURFACES)),
         racers=tuple(draw(st.lists(racers(), min_size=count, max_size=count))),
-        start=draw(st.none() | st.tuples(values(COORDINATE), values(COORDINATE))),  # type: ignore[arg-type]
+        start=start,
         pins=tuple(draw(st.lists(experiments(pins=False), max_size=2))) if pins else (),
-        **draw(some_of(SETTINGS)),  # type: ignore[arg-type]
+        **settings,
     )
 
 

@@ -5,6 +5,7 @@ import base64
 import itertools
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -40,11 +41,9 @@ def place_of(basins: Basins, name: str) -> int:
 def judged_alone(basin_map: BasinMap, racer: Racer, start: tuple[float, float]) -> tuple[int | str, float]:
     """Where a single run of the descent laboratory ends, by the map's rules, and after how many steps."""
     on = basin_map.on
-    values, own = dict(on.surface_values), dict(racer.values)
-    run = trace(
-        on.surface.key, racer.optimizer.key, steps=on.steps, start=start, surface_values=values, noise=on.noise,
-        seed=on.seed, **own,  # type: ignore[arg-type]
-    )  # fmt: skip
+    settings: dict[str, Any] = {**racer.values, "steps": on.steps, "noise": on.noise, "seed": on.seed}
+    values = dict(on.surface_values)
+    run = trace(on.surface.key, racer.optimizer.key, start=start, surface_values=values, **settings)
     found = minima(on)
     outcome = doctor.outcome(run, on.entry.minima_at(on.surface_values), on.entry.window, on.tolerance)
     if outcome.at is not None:

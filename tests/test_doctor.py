@@ -176,7 +176,10 @@ def test_the_step_of_divergence_is_that_of_a_plain_loop(lr):
 @pytest.mark.parametrize("where", ["theta", "loss"])
 def test_what_is_no_number_is_divergence_at_that_step(worst, where):
     path, loss = [[1.0, 1.0] for _ in range(31)], [2.0] * 31
-    (path if where == "theta" else loss)[17] = [worst, 0.0] if where == "theta" else worst  # type: ignore[call-overload]
+    if where == "theta":
+        path[17] = [worst, 0.0]
+    else:
+        loss[17] = worst
     found = judged(made(path, loss=loss))
     assert (found.state, found.at, found.nearest) == ("diverged", 17, None)
     assert math.isnan(found.distance)

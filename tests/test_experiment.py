@@ -73,7 +73,7 @@ def test_any_experiment_hashes_and_is_made_again_from_its_own_fields(experiment)
 
 def test_it_cannot_be_changed():
     with pytest.raises(dataclasses.FrozenInstanceError):
-        BOWL.steps = 10  # type: ignore[misc]
+        BOWL.steps = 10  # type: ignore[misc]  (wrong on purpose)
 
 
 # Refused where it means nothing --------------------------------------------------------------------------------------
@@ -85,8 +85,8 @@ def test_it_cannot_be_changed():
         (lambda: Experiment(Pick("spher")), "did you mean sphere"),
         (lambda: Experiment(Pick("valley", {"kappa": -1.0})), r"kappa must be a number in \(0, inf\)"),
         (lambda: Experiment(Pick("sphere", {"kappa": 1.0})), "no parameters"),
-        (lambda: Experiment(Pick("sphere"), start=(1.0,)), "two numbers"),  # type: ignore[arg-type]
-        (lambda: Experiment(Pick("sphere"), start=(1.0, 2.0, 3.0)), "two numbers"),  # type: ignore[arg-type]
+        (lambda: Experiment(Pick("sphere"), start=(1.0,)), "two numbers"),  # type: ignore[arg-type]  (on purpose)
+        (lambda: Experiment(Pick("sphere"), start=(1.0, 2.0, 3.0)), "two numbers"),  # type: ignore[arg-type]  (on purpose)
         (lambda: Experiment(Pick("sphere"), start=(math.nan, 0.0)), "start must be a number"),
         (lambda: Experiment(Pick("sphere"), start=(0.0, 1e7)), "start must be a number"),
         (lambda: Experiment(Pick("sphere"), steps=0), r"steps must be a whole number in \[1, 5000\]"),

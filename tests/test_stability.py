@@ -251,7 +251,8 @@ def test_of_a_flat_and_a_sharp_well_a_large_step_ends_in_the_flat_one():
 
 
 def test_a_heavy_ball_bears_more():
-    on = replace(QUADRATIC.on, racers=(Racer(Pick("momentum", {"momentum": 0.5})),), steps=1000)  # type: ignore[arg-type]
+    assert isinstance(QUADRATIC.on, Experiment)
+    on = replace(QUADRATIC.on, racers=(Racer(Pick("momentum", {"momentum": 0.5})),), steps=1000)
     found = measure(Stability(on, (0.0599, 0.0601)))  # 2·1.5/50 = 0.06
     assert [curve.fate for curve in found] == ["below", "diverged"]
     assert found[0].loss[-1] < found[0].loss[0] < found[1].loss[-1]

@@ -53,7 +53,8 @@ def test_a_bad_link_gets_a_sentence(laboratory):
     laboratory.query_params.update({"rates": "0.1~0.1", "steps": "60"})
     laboratory.run()
     assert len(laboratory.warning) == 1
-    assert lying(laboratory) == replace(RAVINE, on=replace(RAVINE.on, steps=60))  # type: ignore[arg-type]
+    assert isinstance(RAVINE.on, Experiment)
+    assert lying(laboratory) == replace(RAVINE, on=replace(RAVINE.on, steps=60))
 
 
 @pytest.mark.parametrize("key", ["C17b", "A2"])

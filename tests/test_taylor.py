@@ -4,6 +4,7 @@ import json
 import math
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 from urllib.parse import parse_qs, urlencode
 
 import numpy as np
@@ -154,11 +155,12 @@ def test_the_trust_region_step_is_the_best_in_the_circle(kind):
         def edge(turn, radius=radius, model=model):
             return model(radius * np.array([math.cos(turn), math.sin(turn)]))
 
+        def lowest_between(*turns: float, edge=edge) -> float:
+            found: Any = minimize_scalar(edge, bounds=turns, method="bounded", options={"xatol": 1e-12})
+            return edge(found.x)
+
         turns = np.linspace(0, 2 * np.pi, 41)
-        on_edge = min(
-            edge(minimize_scalar(edge, bounds=(a, b), method="bounded", options={"xatol": 1e-12})["x"])  # type: ignore
-            for a, b in pairwise(turns)
-        )
+        on_edge = min(lowest_between(*ends) for ends in pairwise(turns))
         sizes, angles = np.meshgrid(np.linspace(0, radius, 60), turns)
         inside = model(np.stack([sizes * np.cos(angles), sizes * np.sin(angles)], -1)).min()
         assert model(step) <= min(on_edge, inside) + 1e-12

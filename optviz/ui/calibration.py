@@ -183,7 +183,8 @@ def _surface_parts(calibration: Calibration, on: Experiment) -> list[Part]:
 
 def _start(on: Experiment, axis: int, step: float) -> Field:
     def moved(old: Calibration, value: float) -> Calibration:
-        start = list(old.on.start)  # type: ignore[union-attr]
+        assert isinstance(old.on, Experiment)
+        start = list(old.on.start)
         start[axis] = value
         return _on(old, start=tuple(start))
 
@@ -194,11 +195,13 @@ def _network_parts(calibration: Calibration, on: Training) -> list[Part]:
     net, racer = on.configurations[0].net, on.configurations[0].racer
 
     def with_net(old: Calibration, **changes: Any) -> Calibration:
-        one = old.on.configurations[0]  # type: ignore[union-attr]
+        assert isinstance(old.on, Training)
+        one = old.on.configurations[0]
         return _on(old, configurations=(replace(one, net=replace(one.net, **changes)),))
 
     def with_optimizer(old: Calibration, key: Any) -> Calibration:
-        one = old.on.configurations[0]  # type: ignore[union-attr]
+        assert isinstance(old.on, Training)
+        one = old.on.configurations[0]
         return _on(old, configurations=(replace(one, racer=Racer(Pick(str(key), {"lr": tuned_lr_network(str(key))}))),))
 
     other = (

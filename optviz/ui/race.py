@@ -336,7 +336,10 @@ def _schedule(desk: Desk, index: int, racer: Racer) -> Box:
         values = entry.complete(dict(pick.values))
         for param in entry.params:
             name = f"{prefix}-{target}-{pick.key}-{param.name}"
-            change = lambda old, value, name=param.name: put(old, pick.but(**{name: value}))  # noqa: E731
+
+            def change(old: Experiment, value: float, name: str = param.name) -> Experiment:
+                return put(old, pick.but(**{name: value}))
+
             parts.append(Field(name, param, values[param.name], change))
     used = ", ".join(SCHEDULES[pick.key].title for _, pick in racer.schedules)
     return Box(parts, f"{prefix}-schedule", f"Schedule: {used}" if used else "Schedule", unfolded=bool(used))

@@ -385,7 +385,7 @@ def _hidden(desk: Desk[Runs]) -> None:
         max_chars=40,
         placeholder="none: a linear model",
         help="Units of each hidden layer from the inputs on, such as 16, 16: up to six layers of up to 256.",
-        on_change=desk.callback(lambda old, text: _nets(old, hidden=read_hidden(text)), key),  # type: ignore[arg-type]
+        on_change=desk.callback(lambda old, text: _nets(old, hidden=read_hidden(text)), key),  # type: ignore[arg-type]  (the same)
     )
 
 

@@ -221,7 +221,8 @@ def _with_surface(old: Stability, key: Any) -> Stability:
 
 def _start(on: Experiment, axis: int, step: float) -> Field:
     def moved(old: Stability, value: float) -> Stability:
-        start = list(old.on.start)  # type: ignore[union-attr]
+        assert isinstance(old.on, Experiment)
+        start = list(old.on.start)
         start[axis] = value
         return _on(old, start=tuple(start))
 
