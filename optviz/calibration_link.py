@@ -8,14 +8,12 @@ fields of their own. Whatever equals the default is left out, and what cannot be
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from optviz.calibration import AXIS, GRID, SHARED, Calibration
-from optviz.either_link import NETWORK, Either, kind
-from optviz.experiment import Experiment
-from optviz.query import MESSAGES_AT_MOST, VERSION, Query, forgiving, read_values, single
-from optviz.training import Training
+from optviz.either_link import Homes, kind
+from optviz.query import MESSAGES_AT_MOST, VERSION, Query, changed, forgiving, read_values, single
 
 PARAMS = {**GRID, AXIS.name: AXIS}
 LISTS = ("optimizers", "chosen", "sizes")
@@ -23,27 +21,13 @@ NOBODY = "none"
 
 
 @dataclass(frozen=True)
-class Calibrations:
+class Calibrations(Homes[Calibration]):
     """A codec. `surface` and `network` are what `on=surface` and `on=network` alone mean."""
-
-    surface: Calibration
-    network: Calibration
-
-    def home(self, on: str) -> Calibration:
-        """Where the page begins when it turns to a surface or to networks."""
-        return self.network if on == NETWORK else self.surface
-
-    @property
-    def _either(self) -> Either:
-        race, training = self.surface.on, self.network.on
-        assert isinstance(race, Experiment)
-        assert isinstance(training, Training)
-        return Either(race, training)
 
     def to_query(self, value: Calibration, default: Calibration) -> dict[str, list[str]]:
         """The fields of a link to `value`, without those that `default` has already; {} for the default itself."""
         like = default if kind(value.on) == kind(default.on) else self.home(kind(value.on))
-        query = self._either.to_query(value.on, default.on)
+        query = self.either.to_query(value.on, default.on)
         for name, param in PARAMS.items():
             if getattr(value, name) != getattr(like, name):
                 query[name] = [param.write(getattr(value, name))]
@@ -60,7 +44,7 @@ class Calibrations:
         """The calibration that a link's fields describe, and a sentence for everything that could not be read."""
         own = {*PARAMS, *LISTS, *SHARED}
         rest = {name: texts for name, texts in query.items() if name not in own}
-        on, messages = self._either.from_query(rest, default.on)
+        on, messages = self.either.from_query(rest, default.on)
         like = default if kind(on) == kind(default.on) else self.home(kind(on))
         one = single({name: texts for name, texts in query.items() if name in own}, own, messages)
         changes: dict[str, Any] = {} if on == like.on else {"on": on}
@@ -74,14 +58,7 @@ class Calibrations:
                     changes[name] = _read_list(name, one[name])
         if "axis" in changes and "sizes" not in changes and changes["axis"] != like.axis:
             changes["sizes"] = ()  # those that belong to the axis
-        calibration = like
-        with forgiving(messages):  # all together, because a field may need another; then one by one, to save the rest
-            return replace(like, **changes), messages[:MESSAGES_AT_MOST]
-        messages.pop()
-        for name, value in changes.items():
-            with forgiving(messages):
-                calibration = replace(calibration, **{name: value})
-        return calibration, messages[:MESSAGES_AT_MOST]
+        return changed(like, changes, messages), messages[:MESSAGES_AT_MOST]
 
 
 def _read_list(name: str, text: str) -> tuple:

@@ -8,12 +8,13 @@ The run is written as `link` writes it; how many runs there are, the grid of rat
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from optviz import link
 from optviz.cloud import OWN, Cloud
 from optviz.experiment import LOOKS, SETTINGS, Experiment
-from optviz.query import MESSAGES_AT_MOST, VERSION, Query, forgiving, read_values, single
+from optviz.query import MESSAGES_AT_MOST, VERSION, Query, changed, read_values, single
 
 STRANGERS = {*LOOKS, "curves", "pin"}  # fields of a race that a cloud has no use for
 
@@ -36,17 +37,15 @@ def from_query(query: Query, default: Cloud) -> tuple[Cloud, list[str]]:
     rest = {name: texts for name, texts in query.items() if name not in mine}
     experiment, more = link.from_query(rest, default.experiment)
     messages += more
-    with forgiving(messages):  # all together, because a field may need another; then one by one, to save the rest
-        return replace(default, experiment=experiment, **changes), messages[:MESSAGES_AT_MOST]
-    messages.pop()
-    cloud = default
-    for part in _differing(experiment, default.experiment):
-        with forgiving(messages):
-            cloud = replace(cloud, experiment=replace(cloud.experiment, **part))
-    for name, value in changes.items():
-        with forgiving(messages):
-            cloud = replace(cloud, **{name: value})
-    return cloud, messages[:MESSAGES_AT_MOST]
+    steps: list[Any] = [
+        *(partial(_with_part, part) for part in _differing(experiment, default.experiment)),
+        *(partial(replace, **{name: value}) for name, value in changes.items()),
+    ]
+    return changed(default, {"experiment": experiment, **changes}, messages, steps), messages[:MESSAGES_AT_MOST]
+
+
+def _with_part(part: dict[str, Any], cloud: Cloud) -> Cloud:
+    return replace(cloud, experiment=replace(cloud.experiment, **part))
 
 
 def _differing(experiment: Experiment, default: Experiment) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ The field `on` says which, where it is not what the page begins with; `link` and
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
 from optviz import link, training_link
 from optviz.experiment import Experiment
@@ -16,6 +17,16 @@ from optviz.training import Training
 
 ON = "on"
 SURFACE, NETWORK = "surface", "network"
+
+
+class Standing(Protocol):
+    """What is measured on a surface or on a network."""
+
+    @property
+    def on(self) -> Experiment | Training: ...
+
+
+Measurement = TypeVar("Measurement", bound=Standing)
 
 
 @dataclass(frozen=True)
@@ -57,3 +68,23 @@ class Either:
 def kind(value: Experiment | Training) -> str:
     """What `on` says of it."""
     return NETWORK if isinstance(value, Training) else SURFACE
+
+
+@dataclass(frozen=True)
+class Homes(Generic[Measurement]):
+    """Where a page begins whose measurement stands `on` a surface or on a network: a default of each kind."""
+
+    surface: Measurement
+    network: Measurement
+
+    def home(self, on: str) -> Measurement:
+        """Where the page begins when it turns to a surface or to a network."""
+        return self.network if on == NETWORK else self.surface
+
+    @property
+    def either(self) -> Either:
+        """The codec of what it stands on."""
+        race, training = self.surface.on, self.network.on
+        assert isinstance(race, Experiment)
+        assert isinstance(training, Training)
+        return Either(race, training)

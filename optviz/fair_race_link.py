@@ -8,12 +8,11 @@ their own. Whatever equals the default is left out, and what cannot be read fall
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from optviz import link
 from optviz.fair_race import SETTINGS, FairRace
-from optviz.query import MESSAGES_AT_MOST, VERSION, Query, forgiving, read_values, single
+from optviz.query import MESSAGES_AT_MOST, VERSION, Query, changed, read_values, single
 
 LISTS = ("optimizers", "chosen")
 NOBODY = "none"
@@ -41,11 +40,4 @@ def from_query(query: Query, default: FairRace) -> tuple[FairRace, list[str]]:
     changes |= {
         name: () if one[name] == NOBODY else tuple(one[name].split("~")) for name in LISTS if name in one
     }  # whom they name, the race checks
-    with forgiving(messages):  # all together, because a field may need another; then one by one, to save the rest
-        return replace(default, **changes), messages[:MESSAGES_AT_MOST]
-    messages.pop()
-    race = default
-    for name, value in changes.items():
-        with forgiving(messages):
-            race = replace(race, **{name: value})
-    return race, messages[:MESSAGES_AT_MOST]
+    return changed(default, changes, messages), messages[:MESSAGES_AT_MOST]

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from optviz import link
 from optviz.phase_map import LOOKS, Axis, PhaseMap, fitted
-from optviz.query import MESSAGES_AT_MOST, VERSION, Query, forgiving, read_values, single
+from optviz.query import MESSAGES_AT_MOST, VERSION, Query, changed, forgiving, read_values, single
 from optviz.spec import Param
 
 AXES = ("x", "y")
@@ -48,14 +49,12 @@ def from_query(query: Query, default: PhaseMap) -> tuple[PhaseMap, list[str]]:
     for name in read.keys() & one.keys():
         with forgiving(messages):
             changes[name] = read[name](one[name])
-    with forgiving(messages):  # all together, because a field may need another; then one by one, to save the rest
-        return replace(default, **changes), messages[:MESSAGES_AT_MOST]
-    messages.pop()
-    found = default
-    for name, value in changes.items():  # the experiment comes first
-        with forgiving(messages):
-            found = fitted(found, value) if name == "on" else replace(found, **{name: value})
-    return found, messages[:MESSAGES_AT_MOST]
+    steps = [partial(_put, name, value) for name, value in changes.items()]  # the experiment comes first
+    return changed(default, changes, messages, steps), messages[:MESSAGES_AT_MOST]
+
+
+def _put(name: str, value: Any, before: PhaseMap) -> PhaseMap:
+    return fitted(before, value) if name == "on" else replace(before, **{name: value})
 
 
 def _read_axis(text: str) -> Axis:

@@ -6,9 +6,11 @@ error still opens the rest. Which fields a page has, its own codec knows.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import replace
+from functools import partial
+from typing import Any, TypeVar
 
 from optviz.spec import Param
 
@@ -17,6 +19,7 @@ FIELD_AT_MOST = 3500  # characters that are read of one field
 MESSAGES_AT_MOST = 5
 
 Query = Mapping[str, list[str]]
+Value = TypeVar("Value")  # a frozen dataclass that checks itself
 
 
 def single(query: Query, known: set[str], messages: list[str]) -> dict[str, str]:
@@ -40,6 +43,21 @@ def read_values(params: Mapping[str, Param], texts: Mapping[str, str], messages:
                 raise ValueError(f"there is no parameter “{name[:32]}”; there are {', '.join(params) or 'none'}")
             values[name] = params[name].parse(text)
     return values
+
+
+def changed(
+    default: Value, changes: Mapping[str, Any], messages: list[str], steps: Iterable[Callable[[Value], Value]] = ()
+) -> Value:
+    """`default` with the fields that a link brings: all together, because one may need another; where they do not go
+    together one by one, or by `steps`, to save what can be."""
+    found: Any = default
+    with forgiving(messages):
+        return replace(found, **changes)
+    messages.pop()  # what is wrong is said below, field by field
+    for step in steps or [partial(replace, **{name: value}) for name, value in changes.items()]:
+        with forgiving(messages):
+            found = step(found)
+    return found
 
 
 @contextmanager

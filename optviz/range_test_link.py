@@ -7,12 +7,12 @@ What cannot be read falls back to its default with a sentence, as everywhere.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from optviz.either_link import Either, kind
 from optviz.experiment import Experiment
-from optviz.query import MESSAGES_AT_MOST, VERSION, Query, forgiving, read_values, single
+from optviz.query import MESSAGES_AT_MOST, VERSION, Query, changed, read_values, single
 from optviz.range_test import MARKS, SETTINGS, RangeTest
 from optviz.training import Training
 
@@ -46,14 +46,7 @@ class RangeTests:
         subject, more = self.either.from_query(rest, default.subject)
         changes: dict[str, Any] = read_values(OWN, one, messages)
         messages += more
-        with forgiving(messages):  # all together, because a field may need another; then one by one, to save the rest
-            return replace(default, subject=subject, **changes), messages[:MESSAGES_AT_MOST]
-        messages.pop()
-        test = default
-        for name, value in {"subject": subject, **changes}.items():
-            with forgiving(messages):
-                test = replace(test, **{name: value})
-        return test, messages[:MESSAGES_AT_MOST]
+        return changed(default, {"subject": subject, **changes}, messages), messages[:MESSAGES_AT_MOST]
 
 
 def on(test: RangeTest) -> str:

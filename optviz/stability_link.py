@@ -8,41 +8,25 @@ own. Whatever equals the default is left out, and what cannot be read falls back
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-from optviz.either_link import NETWORK, Either, kind
-from optviz.experiment import Experiment
-from optviz.query import MESSAGES_AT_MOST, VERSION, Query, forgiving, read_values, single
+from optviz.either_link import Homes, kind
+from optviz.query import MESSAGES_AT_MOST, VERSION, Query, changed, forgiving, read_values, single
 from optviz.stability import HEIGHT, RATES_AT_MOST, Stability
-from optviz.training import Training
 
 RATES = "rates"
 
 
 @dataclass(frozen=True)
-class Stabilities:
+class Stabilities(Homes[Stability]):
     """A codec. `surface` and `network` are what `on=surface` and `on=network` alone mean."""
-
-    surface: Stability
-    network: Stability
-
-    def home(self, on: str) -> Stability:
-        """Where the page begins when it turns to a surface or to a network."""
-        return self.network if on == NETWORK else self.surface
-
-    @property
-    def _either(self) -> Either:
-        race, training = self.surface.on, self.network.on
-        assert isinstance(race, Experiment)
-        assert isinstance(training, Training)
-        return Either(race, training)
 
     def to_query(self, value: Stability, default: Stability) -> dict[str, list[str]]:
         """The fields of a link to `value`, without those that `default` has already; {} for the default itself."""
         like = default if value.mode == default.mode else self.home(kind(value.on))
         # the rule's own rate is the first of the rates, which the link names once
-        query = self._either.to_query(value.at(like.rates[0]), default.on)
+        query = self.either.to_query(value.at(like.rates[0]), default.on)
         if value.rates != like.rates:
             rate = value.racer.entry.param["lr"]
             query[RATES] = ["~".join(rate.write(one) for one in value.rates)]
@@ -54,7 +38,7 @@ class Stabilities:
         """What a link's fields describe, and a sentence for everything that could not be read."""
         own = {RATES, HEIGHT.name}
         rest = {name: texts for name, texts in query.items() if name not in own}
-        on, messages = self._either.from_query(rest, default.on)
+        on, messages = self.either.from_query(rest, default.on)
         like = default if kind(on) == default.mode else self.home(kind(on))
         one = single({name: texts for name, texts in query.items() if name in own}, own, messages)
         changes: dict[str, Any] = {} if on == like.on else {"on": on}
@@ -68,11 +52,4 @@ class Stabilities:
                 if len(texts) > RATES_AT_MOST:
                     raise ValueError(f"at most {RATES_AT_MOST} rates, not {len(texts)}")
                 changes[RATES] = tuple(rate.parse(text) for text in texts)
-        stability = like
-        with forgiving(messages):  # all together, because a field may need another; then one by one, to save the rest
-            return replace(like, **changes), messages[:MESSAGES_AT_MOST]
-        messages.pop()
-        for name, value in changes.items():
-            with forgiving(messages):
-                stability = replace(stability, **{name: value})
-        return stability, messages[:MESSAGES_AT_MOST]
+        return changed(like, changes, messages), messages[:MESSAGES_AT_MOST]

@@ -8,13 +8,12 @@ default is left out, and what cannot be read falls back to it with a sentence.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from optviz.datasets import DATASETS
 from optviz.experiment import Pick
 from optviz.link import join, read_racer, split_pairs, write_racer
-from optviz.query import FIELD_AT_MOST, MESSAGES_AT_MOST, VERSION, Query, forgiving, read_values, single
+from optviz.query import FIELD_AT_MOST, MESSAGES_AT_MOST, VERSION, Query, changed, forgiving, read_values, single
 from optviz.training import (
     CONFIGURATIONS_AT_MOST,
     DROPOUT,
@@ -77,14 +76,7 @@ def from_query(query: Query, default: Training) -> tuple[Training, list[str]]:
         messages.append(f"Only the first {CONFIGURATIONS_AT_MOST} of {len(texts)} runs are shown.")
     if runs:
         changes["configurations"] = tuple(runs)
-    training = default
-    with forgiving(messages):  # all together, because a field may need another; then one by one, to save the rest
-        return replace(default, **changes), messages[:MESSAGES_AT_MOST]
-    messages.pop()
-    for name, value in changes.items():
-        with forgiving(messages):
-            training = replace(training, **{name: value})
-    return training, messages[:MESSAGES_AT_MOST]
+    return changed(default, changes, messages), messages[:MESSAGES_AT_MOST]
 
 
 def _write(one: Configuration) -> str:
