@@ -35,17 +35,18 @@ from optviz.figures.basin_map import (
 )
 from optviz.figures.theme import style
 from optviz.optimizers import OPTIMIZERS
-from optviz.spec import Param, number
-from optviz.surfaces import SURFACES
+from optviz.spec import number
 from optviz.ui.chart import chart
 from optviz.ui.controls import folded
 from optviz.ui.desk import Desk
 from optviz.ui.panel import Box, Choice, Field, Part, Words, panel
+from optviz.ui.parts import field_of, start_box, surface_choice, surface_numbers, within
 from optviz.ui.presets import RAVINE
 from optviz.ui.tiles import in_tiles
 
 CODEC = basin_map_link
 NOBODY = "none"
+ONE_START = COORDINATE.but(help="One start, marked ○ on the maps. The link below the maps opens its runs.")
 
 
 # Controls ------------------------------------------------------------------------------------------------------------
@@ -57,70 +58,28 @@ def controls_panel(desk: Desk[BasinMap]) -> None:
     def parts() -> list[Part]:
         on = desk.experiment.on
         return [
-            _surface(desk),
-            *(
-                Field(
-                    f"{on.surface.key}-{param.name}",
-                    param,
-                    on.surface_values[param.name],
-                    lambda old, value, name=param.name: _on(old, surface=old.on.surface.but(**{name: value})),
-                    live=True,
-                )
-                for param in on.entry.params
+            surface_choice(
+                on,
+                lambda old, key: replace(old, on=old.on.on(Pick(str(key)), given=desk.default.on.racers)),
+                "The landscape to descend. Those with several minima have several basins.",
             ),
+            *within(surface_numbers(on, live=True)),
             *_racers(desk),
-            _setting(desk, STEPS),
-            _grid(desk, SIDE),
+            *within([field_of(on, STEPS)]),
+            field_of(desk.experiment, SIDE),
             Box(
-                [*(_setting(desk, param) for param in (TOLERANCE, NOISE, SEED)), _grid(desk, EXACT)],
+                [
+                    *within([field_of(on, param) for param in (TOLERANCE, NOISE, SEED)]),
+                    field_of(desk.experiment, EXACT),
+                ],
                 "conditions",
                 "Tolerance, noise, precision",
             ),
             Words("With noise, all starts meet the same noise, that of the seed.") if on.noise else Words(""),
-            Box([_start(desk, 0), _start(desk, 1)]),
+            *within([start_box(on, ONE_START)]),
         ]
 
     panel(desk, "controls", parts)
-
-
-def _on(old: BasinMap, **changes: Any) -> BasinMap:
-    return replace(old, on=replace(old.on, **changes))
-
-
-def _setting(desk: Desk[BasinMap], param: Param) -> Field:
-    now = getattr(desk.experiment.on, param.name)
-    return Field(param.name, param, now, lambda old, value: _on(old, **{param.name: value}))
-
-
-def _grid(desk: Desk[BasinMap], param: Param) -> Field:
-    now = getattr(desk.experiment, param.name)
-    return Field(param.name, param, now, lambda old, value: replace(old, **{param.name: value}))
-
-
-def _surface(desk: Desk[BasinMap]) -> Choice:
-    on = desk.experiment.on
-    known: dict[str | int, str] = {key: entry.title for key, entry in SURFACES.items()}
-    return Choice(
-        "surface",
-        "Surface",
-        known if on.surface.key in known else {**known, on.surface.key: on.entry.title},
-        on.surface.key,
-        lambda old, key: replace(old, on=old.on.on(Pick(str(key)), given=desk.default.on.racers)),
-        "The landscape to descend. Those with several minima have several basins.",
-    )
-
-
-def _start(desk: Desk[BasinMap], axis: int) -> Field:
-    on = desk.experiment.on
-    low, high = on.entry.window[2 * axis : 2 * axis + 2]
-
-    def moved(old: BasinMap, value: float) -> BasinMap:
-        start = list(old.on.start)
-        start[axis] = value
-        return _on(old, start=tuple(start))
-
-    param = COORDINATE.but(help="One start, marked ○ on the maps. The link below the maps opens its runs.")
-    return Field(f"start-{'xy'[axis]}", param, on.start[axis], moved, f"Start {'xy'[axis]}", (high - low) / 40)
 
 
 def _racers(desk: Desk[BasinMap]) -> list[Part]:
@@ -174,7 +133,7 @@ def _optimizer(desk: Desk[BasinMap], index: int) -> Choice:
         others = list(old.on.racers)
         others[index:] = [] if key == NOBODY else [Racer.tuned(str(key), old.on.surface.key), *others[index + 1 :]]
         st.session_state[desk.key("chosen")] = min(index, len(others) - 1)
-        return _on(old, racers=tuple(others))
+        return replace(old, on=replace(old.on, racers=tuple(others)))
 
     return Choice(
         f"optimizer-{index}",

@@ -33,12 +33,11 @@ from optviz.calibration import (
 )
 from optviz.calibration_link import Calibrations
 from optviz.datasets import DATASETS
-from optviz.experiment import COORDINATE, L2, NOISE, SEED, STEPS, TOLERANCE, Experiment, Pick, Racer
+from optviz.experiment import L2, NOISE, SEED, STEPS, TOLERANCE, Experiment, Pick, Racer
 from optviz.figures.calibration import calibration_record, hue, titles
 from optviz.figures.theme import style
 from optviz.optimizers import OPTIMIZERS
 from optviz.spec import Param, number
-from optviz.surfaces import SURFACES
 from optviz.training import BATCH_SIZE, EPOCHS, MAKE, SEEDS, WIDTH, Configuration, Net, Training
 from optviz.tuning import tuned_lr_network
 from optviz.ui.chart import chart
@@ -46,6 +45,7 @@ from optviz.ui.controls import folded
 from optviz.ui.desk import Desk
 from optviz.ui.lesson import verdict
 from optviz.ui.panel import Box, Choice, Field, Part, Words, panel
+from optviz.ui.parts import field_of, start_box, surface_choice, surface_numbers, within
 from optviz.ui.presets import RAVINE
 from optviz.ui.training import MOONS
 from optviz.verdict import Measured
@@ -112,51 +112,17 @@ def _on(old: Calibration, **changes: Any) -> Calibration:
     return replace(old, on=replace(old.on, **changes))
 
 
-def _setting(calibration: Calibration, param: Param) -> Field:
-    return Field(
-        param.name, param, getattr(calibration.on, param.name), lambda old, value: _on(old, **{param.name: value})
-    )
-
-
-def _grid(calibration: Calibration) -> list[Part]:
-    return [
-        Field(
-            param.name,
-            param,
-            getattr(calibration, param.name),
-            lambda old, value, name=param.name: replace(old, **{name: value}),
-        )
-        for param in (LOW, HIGH, COUNT)
-    ]
-
-
 def _surface_parts(calibration: Calibration, on: Experiment) -> list[Part]:
-    level: dict[str | int, str] = {key: entry.title for key, entry in SURFACES.items() if entry.minima_at({})}
-    if on.surface.key not in level:
-        level[on.surface.key] = on.entry.title
-    left, right, bottom, top = on.entry.window
     shared = dict(calibration.shared)
     return [
-        Choice(
-            "surface",
-            "Surface",
-            level,
-            on.surface.key,
+        surface_choice(
+            on,
             lambda old, key: _on(old, surface=Pick(str(key)), start=None),
             "What is descended. Only surfaces with a known minimum are offered: elsewhere no final loss is the best.",
+            solved=True,
         ),
-        *(
-            Field(
-                f"{on.surface.key}-{param.name}",
-                param,
-                on.surface_values[param.name],
-                lambda old, value, name=param.name: _on(old, surface=old.on.surface.but(**{name: value})),
-            )
-            for param in on.entry.params
-        ),
-        Box([_start(on, 0, (right - left) / 40), _start(on, 1, (top - bottom) / 40)]),
-        _setting(calibration, STEPS),
-        *_grid(calibration),
+        *within([*surface_numbers(on), start_box(on), field_of(on, STEPS)]),
+        *(field_of(calibration, param) for param in (LOW, HIGH, COUNT)),
         Box(
             [
                 *(
@@ -174,21 +140,11 @@ def _surface_parts(calibration: Calibration, on: Experiment) -> list[Part]:
             "Momentum and memories",
         ),
         Box(
-            [_setting(calibration, param) for param in (TOLERANCE, NOISE, SEED, L2)],
+            within([field_of(on, param) for param in (TOLERANCE, NOISE, SEED, L2)]),
             "conditions",
             "Tolerance, noise, penalty",
         ),
     ]
-
-
-def _start(on: Experiment, axis: int, step: float) -> Field:
-    def moved(old: Calibration, value: float) -> Calibration:
-        assert isinstance(old.on, Experiment)
-        start = list(old.on.start)
-        start[axis] = value
-        return _on(old, start=tuple(start))
-
-    return Field(f"start-{'xy'[axis]}", COORDINATE, on.start[axis], moved, f"Start {'xy'[axis]}", step)
 
 
 def _network_parts(calibration: Calibration, on: Training) -> list[Part]:
@@ -245,8 +201,8 @@ def _network_parts(calibration: Calibration, on: Training) -> list[Part]:
             lambda old, value: with_net(old, init=value, init_scale=None),
             str(MAKE["init"].help),
         ),
-        *(_setting(calibration, param) for param in (EPOCHS, SEEDS, BATCH_SIZE)),
-        *_grid(calibration),
+        *within([field_of(on, param) for param in (EPOCHS, SEEDS, BATCH_SIZE)]),
+        *(field_of(calibration, param) for param in (LOW, HIGH, COUNT)),
     ]
 
 

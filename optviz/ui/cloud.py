@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
@@ -15,11 +15,11 @@ from optviz.experiment import L2, NOISE, SEED, Experiment, Pick, Racer
 from optviz.figures.cloud import cloud_record, floors_record
 from optviz.optimizers import OPTIMIZERS
 from optviz.spec import Param, number
-from optviz.surfaces import SURFACES
 from optviz.ui.chart import chart
 from optviz.ui.desk import Desk
 from optviz.ui.lesson import verdict
 from optviz.ui.panel import Box, Choice, Field, Part, panel
+from optviz.ui.parts import field_of, surface_choice, within
 from optviz.ui.presets import RAVINE
 from optviz.ui.race import surface_controls
 from optviz.ui.stage import stage
@@ -53,9 +53,9 @@ def controls_panel(desk: Desk[Cloud]) -> None:
                 "Which rule all runs follow. It begins with the rate stored for this surface.",
             ),
             *(_hyper(cloud, param) for param in first),
-            _setting(cloud, NOISE),
-            _own(cloud, RUNS),
-            *_inside(surface_controls(cloud.experiment)),
+            *within([field_of(cloud.experiment, NOISE)], "experiment"),
+            field_of(cloud, RUNS),
+            *within(surface_controls(cloud.experiment), "experiment"),
             *([Box(others, "more", f"More of {entry.title}")] if others else []),
             Choice(
                 "look",
@@ -66,8 +66,12 @@ def controls_panel(desk: Desk[Cloud]) -> None:
                 LOOK.help,
                 look="pills",
             ),
-            Box([_own(cloud, LOW), _own(cloud, HIGH)], "rates", "Rates of the noise floor"),
-            Box([_setting(cloud, SEED), _setting(cloud, L2)], "conditions", "Seed and penalty"),
+            Box([field_of(cloud, LOW), field_of(cloud, HIGH)], "rates", "Rates of the noise floor"),
+            Box(
+                within([field_of(cloud.experiment, param) for param in (SEED, L2)], "experiment"),
+                "conditions",
+                "Seed and penalty",
+            ),
         ]
 
     panel(desk, "controls", parts)
@@ -89,61 +93,19 @@ def _with_racer(cloud: Cloud, racer: Racer) -> Experiment:
 
 def _around(cloud: Cloud) -> Cloud:
     """The cloud with a grid of rates around its racer's own."""
-    own = float(cloud.racer.values["lr"])
-    low, high = (float(f"{rate:.1g}") for rate in (own / AROUND, own * AROUND))
+    rate = float(cloud.racer.values["lr"])
+    low, high = (float(f"{end:.1g}") for end in (rate / AROUND, rate * AROUND))
     return replace(cloud, low=low, high=high)
 
 
 def _surfaces(cloud: Cloud) -> Choice:
-    on = cloud.experiment
-    level: dict[str | int, str] = {key: entry.title for key, entry in SURFACES.items() if entry.minima_at({})}
-    level.setdefault(on.surface.key, on.entry.title)
-
     def move(old: Cloud, key: Any) -> Cloud:
         racer = Racer.tuned(old.racer.optimizer.key, str(key))
         on = replace(old.experiment, surface=Pick(str(key)), start=None, racers=(racer,))
         return _around(replace(old, experiment=on))
 
-    return Choice(
-        "surface",
-        "Surface",
-        level,
-        on.surface.key,
-        move,
-        "What is descended. Only surfaces with a known minimum are offered: elsewhere no height could be told.",
-    )
-
-
-def _own(cloud: Cloud, param: Param) -> Field:
-    return Field(
-        param.name,
-        param,
-        getattr(cloud, param.name),
-        lambda old, value: replace(old, **{param.name: value}),
-    )
-
-
-def _setting(cloud: Cloud, param: Param) -> Field:
-    return Field(
-        param.name,
-        param,
-        getattr(cloud.experiment, param.name),
-        _lifted(lambda old, value: replace(old, **{param.name: value})),
-    )
-
-
-def _inside(parts: Sequence[Part]) -> list[Part]:
-    """Controls of an experiment as controls of the cloud around it."""
-    return [
-        replace(part, parts=_inside(part.parts))
-        if isinstance(part, Box)
-        else replace(part, change=_lifted(part.change))  # type: ignore[call-overload]  (all others here are fields)
-        for part in parts
-    ]
-
-
-def _lifted(change: Change) -> Callable[[Cloud, Any], Cloud]:
-    return lambda old, value: replace(old, experiment=change(old.experiment, value))
+    help = "What is descended. Only surfaces with a known minimum are offered: elsewhere no height could be told."
+    return surface_choice(cloud.experiment, move, help, solved=True)
 
 
 # The pictures --------------------------------------------------------------------------------------------------------
@@ -154,11 +116,11 @@ def cloud_panel(desk: Desk[Cloud]) -> Swarm:
     swarm = measure(desk.experiment)
     key = desk.key("stage")
 
-    def clicked(old: Experiment, _: object) -> Experiment:
+    def clicked(old: Cloud, _: object) -> Cloud:
         point = st.session_state[key].start
-        return replace(old, start=(point["x"], point["y"]))
+        return replace(old, experiment=replace(old.experiment, start=(point["x"], point["y"])))
 
-    stage(cloud_record(desk.experiment, swarm), key=key, start=desk.callback(_lifted(clicked)))
+    stage(cloud_record(desk.experiment, swarm), key=key, start=desk.callback(clicked))
     st.caption(
         f"A run is near a minimum if none is nearer and it is within {NEAR:.0%} of the window's diagonal; it is lost "
         "if its loss is no finite number any more or it has left for good. The large dot is the mean of all positions."

@@ -12,7 +12,7 @@ import streamlit as st
 
 from optviz import fair_race_link, link
 from optviz.calibration import HIGH, LOW, best_says
-from optviz.experiment import COORDINATE, L2, NOISE, SEED, STEPS, TOLERANCE, Pick
+from optviz.experiment import L2, NOISE, SEED, STEPS, TOLERANCE, Pick
 from optviz.fair_race import (
     BUDGET,
     CHOOSING,
@@ -34,12 +34,12 @@ from optviz.figures.fair_race import race_record, tries_record
 from optviz.figures.theme import style
 from optviz.optimizers import OPTIMIZERS
 from optviz.spec import Param, number
-from optviz.surfaces import SURFACES
 from optviz.ui.chart import chart
 from optviz.ui.controls import folded
 from optviz.ui.desk import Desk
 from optviz.ui.lesson import verdict
 from optviz.ui.panel import Box, Choice, Field, Part, Words, panel
+from optviz.ui.parts import field_of, start_box, surface_choice, surface_numbers, within
 from optviz.ui.presets import RAVINE
 
 CODEC = fair_race_link
@@ -62,34 +62,15 @@ def controls_panel(desk: Desk[FairRace]) -> None:
 
 def _parts(race: FairRace) -> list[Part]:
     on = race.on
-    level: dict[str | int, str] = {key: entry.title for key, entry in SURFACES.items() if entry.minima_at({})}
-    if on.surface.key not in level:
-        level[on.surface.key] = on.entry.title
-    left, right, bottom, top = on.entry.window
-    many_seeds = [_own(race, SEEDS, live=True)] if on.noise else []
     return [
-        Choice(
-            "surface",
-            "Surface",
-            level,
-            on.surface.key,
-            lambda old, key: _on(old, surface=Pick(str(key)), start=None),
+        surface_choice(
+            on,
+            lambda old, key: replace(old, on=replace(old.on, surface=Pick(str(key)), start=None)),
             "What is descended. Only surfaces with a known minimum are offered: elsewhere no loss is the best.",
+            solved=True,
         ),
-        *(
-            Field(
-                f"{on.surface.key}-{param.name}",
-                param,
-                on.surface_values[param.name],
-                lambda old, value, name=param.name: _on(old, surface=old.on.surface.but(**{name: value})),
-                live=True,
-            )
-            for param in on.entry.params
-        ),
-        Box([_start(race, 0, (right - left) / 40), _start(race, 1, (top - bottom) / 40)]),
-        _setting(race, STEPS),
-        _setting(race, NOISE, live=True),
-        *many_seeds,
+        *within([*surface_numbers(on, live=True), start_box(on), field_of(on, STEPS), field_of(on, NOISE, live=True)]),
+        *([field_of(race, SEEDS, live=True)] if on.noise else []),
         Choice(
             "criterion",
             "Best means",
@@ -99,40 +80,21 @@ def _parts(race: FairRace) -> list[Part]:
             "By which number each optimizer's best rate is chosen, and the table is sorted. "
             + " ".join(f"{CRITERIA[name].title}: {CRITERIA[name].help}." for name in CHOOSING),
         ),
-        _own(race, BUDGET, live=True),
+        field_of(race, BUDGET, live=True),
         Words(_total(race)),
-        _own(race, SAME),
-        *([_own(race, RATE, live=True)] if race.same else []),
+        field_of(race, SAME),
+        *([field_of(race, RATE, live=True)] if race.same else []),
         Box(
-            [_own(race, LOW), _own(race, HIGH), *(_setting(race, param) for param in (TOLERANCE, SEED, L2))],
+            [
+                field_of(race, LOW),
+                field_of(race, HIGH),
+                *within([field_of(on, param) for param in (TOLERANCE, SEED, L2)]),
+            ],
             "conditions",
             "Range of rates, tolerance",
         ),
         Field("second", SECOND, set(OWN_STEP) <= set(race.optimizers), _with_second),
     ]
-
-
-def _on(old: FairRace, **changes: Any) -> FairRace:
-    return replace(old, on=replace(old.on, **changes))
-
-
-def _setting(race: FairRace, param: Param, live: bool = False) -> Field:
-    now = getattr(race.on, param.name)
-    return Field(param.name, param, now, lambda old, value: _on(old, **{param.name: value}), live=live)
-
-
-def _own(race: FairRace, param: Param, live: bool = False) -> Field:
-    now = getattr(race, param.name)
-    return Field(param.name, param, now, lambda old, value: replace(old, **{param.name: value}), live=live)
-
-
-def _start(race: FairRace, axis: int, step: float) -> Field:
-    def moved(old: FairRace, value: float) -> FairRace:
-        start = list(old.on.start)
-        start[axis] = value
-        return _on(old, start=tuple(start))
-
-    return Field(f"start-{'xy'[axis]}", COORDINATE, race.on.start[axis], moved, f"Start {'xy'[axis]}", step)
 
 
 def _with_second(old: FairRace, wanted: bool) -> FairRace:

@@ -12,7 +12,7 @@ import numpy as np
 import streamlit as st
 
 from optviz import link, phase_map_link
-from optviz.experiment import COORDINATE, L2, NOISE, SEED, STEPS, TOLERANCE, Experiment, Pick, Racer
+from optviz.experiment import L2, NOISE, SEED, STEPS, TOLERANCE, Experiment, Pick, Racer
 from optviz.figures.phase_map import meanings, phase_map_record
 from optviz.optimizers import OPTIMIZERS
 from optviz.phase_map import (
@@ -44,12 +44,12 @@ from optviz.phase_map import (
     zoomed,
 )
 from optviz.spec import Param, number
-from optviz.surfaces import SURFACES
 from optviz.tuning import tuned_lr
 from optviz.ui.chart import chart
 from optviz.ui.desk import Desk
 from optviz.ui.lesson import claim_panel
 from optviz.ui.panel import Action, Box, Choice, Field, Part, Words, panel
+from optviz.ui.parts import field_of, start_field, surface_choice, within
 from optviz.ui.presets import RAVINE
 from optviz.ui.tiles import in_tiles
 
@@ -75,18 +75,13 @@ def controls_panel(desk: Desk[PhaseMap]) -> None:
 
 def _parts(map_: PhaseMap) -> list[Part]:
     on, racer, axes = map_.on, map_.racer, {map_.x.name, map_.y.name}
-    listed: dict[str | int, str] = {key: entry.title for key, entry in SURFACES.items()}
-    listed.setdefault(on.surface.key, on.entry.title)
-    own = [(name, param) for name, param in axes_of(on).items() if name not in axes]
+    numbers = [(name, param) for name, param in axes_of(on).items() if name not in axes]
     rest = [
         param for param in racer.entry.params if param.name not in axes and param.name not in axes_of(on)
     ]  # flags, choices and whole numbers
     return [
-        Choice(
-            "surface",
-            "Surface",
-            listed,
-            on.surface.key,
+        surface_choice(
+            on,
             lambda old, key: fitted(old, replace(old.on, surface=Pick(str(key)), start=None)),
             "What every run descends on.",
         ),
@@ -101,14 +96,14 @@ def _parts(map_: PhaseMap) -> list[Part]:
         *_axis_parts(map_, "x", "Across"),
         *_axis_parts(map_, "y", "Upwards"),
         Words("Everything else is the same for all cells:"),
-        *(_number(map_, name, param) for name, param in own if name not in ("x", "y", "noise", "l2")),
-        *(_own(racer, param) for param in rest),
-        Box([_start(map_, axis) for axis in ("x", "y") if axis not in axes]),
-        _setting(map_, STEPS, live=True),
-        Box([_look(map_, RESOLUTION), _look(map_, PRECISION)], "grid", "Cells", unfolded=False),
+        *(_number(map_, name, param) for name, param in numbers if name not in ("x", "y", "noise", "l2")),
+        *(_hyper(racer, param) for param in rest),
+        Box(within([start_field(on, axis) for axis in (0, 1) if "xy"[axis] not in axes])),
+        *within([field_of(on, STEPS, live=True)]),
+        Box([field_of(map_, RESOLUTION), field_of(map_, PRECISION)], "grid", "Cells", unfolded=False),
         Box(
             [
-                *(_setting(map_, param) for param in (TOLERANCE, SEED)),
+                *within([field_of(on, param) for param in (TOLERANCE, SEED)]),
                 *(_number(map_, param.name, param) for param in (NOISE, L2) if param.name not in axes),
             ],
             "conditions",
@@ -167,7 +162,7 @@ def _number(map_: PhaseMap, name: str, param: Param) -> Field:
     return Field(f"all-{name}", param, value_of(map_.on, name), change, live=True)
 
 
-def _own(racer: Racer, param: Param) -> Field:
+def _hyper(racer: Racer, param: Param) -> Field:
     return Field(
         f"own-{racer.optimizer.key}-{param.name}",
         param,
@@ -179,34 +174,6 @@ def _own(racer: Racer, param: Param) -> Field:
 def _moved(old: PhaseMap, on: Experiment) -> PhaseMap:
     """The same map of a changed experiment; where it has no rates any more, the colour goes back to states."""
     return in_color(replace(old, on=on, color=str(COLOR.default)), old.color)
-
-
-def _start(map_: PhaseMap, axis: str) -> Field:
-    left, right, bottom, top = map_.on.entry.window
-    step = (right - left if axis == "x" else top - bottom) / 40
-    place = map_.on.start["xy".index(axis)]
-    return Field(
-        f"start-{axis}",
-        COORDINATE,
-        place,
-        lambda old, value: replace(old, on=changed(old.on, axis, value)),
-        f"Start {axis}",
-        step,
-    )
-
-
-def _setting(map_: PhaseMap, param: Param, live: bool = False) -> Field:
-    return Field(
-        param.name,
-        param,
-        getattr(map_.on, param.name),
-        lambda old, value: replace(old, on=replace(old.on, **{param.name: value})),
-        live=live,
-    )
-
-
-def _look(map_: PhaseMap, param: Param) -> Field:
-    return Field(param.name, param, getattr(map_, param.name), lambda old, value: replace(old, **{param.name: value}))
 
 
 def look_bar(desk: Desk[PhaseMap]) -> None:

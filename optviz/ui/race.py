@@ -12,7 +12,6 @@ import streamlit as st
 from optviz import doctor
 from optviz.descent import schedulable
 from optviz.experiment import (
-    COORDINATE,
     L2,
     NOISE,
     RACERS_AT_MOST,
@@ -32,11 +31,12 @@ from optviz.figures.race import dragging, race
 from optviz.figures.theme import style
 from optviz.optimizers import OPTIMIZERS
 from optviz.schedules import SCHEDULES
-from optviz.spec import Entry, Param, Value, number
+from optviz.spec import Entry, number
 from optviz.surfaces import REACH, SURFACES, own_key, own_parts
 from optviz.ui.controls import control, folded
 from optviz.ui.desk import Desk
 from optviz.ui.panel import Action, Box, Choice, Field, Part, Words, panel
+from optviz.ui.parts import field_of, start_box, surface_numbers
 from optviz.ui.stage import stage
 
 OWN = "="  # stands in the list of surfaces for every formula of the visitor's own
@@ -108,42 +108,12 @@ def controls_panel(desk: Desk) -> None:
 
 def surface_controls(experiment: Experiment) -> list[Part]:
     """The surface's parameters, where all start, and how long they run. Clicking the surface sets the start too."""
-    left, right, bottom, top = experiment.entry.window
-    return [
-        *(
-            Field(
-                f"{experiment.surface.key}-{param.name}",
-                param,
-                experiment.surface_values[param.name],
-                lambda old, value, name=param.name: replace(old, surface=old.surface.but(**{name: value})),
-            )
-            for param in experiment.entry.params
-        ),
-        Box([_start(experiment, 0, (right - left) / 40), _start(experiment, 1, (top - bottom) / 40)]),
-        _setting(experiment, STEPS),
-    ]
-
-
-def _start(experiment: Experiment, axis: int, step: float) -> Field:
-    def moved(old: Experiment, value: float) -> Experiment:
-        start = list(old.start)
-        start[axis] = value
-        return replace(old, start=tuple(start))
-
-    name = "xy"[axis]
-    return Field(f"start-{name}", COORDINATE, experiment.start[axis], moved, f"Start {name}", step)
-
-
-def _setting(experiment: Experiment, param: Param) -> Field:
-    def change(old: Experiment, value: Value) -> Experiment:
-        return replace(old, **{param.name: value})
-
-    return Field(param.name, param, getattr(experiment, param.name), change)
+    return [*surface_numbers(experiment), start_box(experiment), field_of(experiment, STEPS)]
 
 
 def conditions(desk: Desk) -> Box:
     """What all racers share besides the surface."""
-    parts = [_setting(desk.experiment, param) for param in (NOISE, SEED, L2, TOLERANCE)]
+    parts = [field_of(desk.experiment, param) for param in (NOISE, SEED, L2, TOLERANCE)]
     return Box(parts, "conditions", "Noise, penalty, tolerance")
 
 

@@ -20,7 +20,6 @@ from optviz.figures.second_order import (
 )
 from optviz.scaling import PIECES, SIZES, Cost, Work, costs
 from optviz.spec import Param, number
-from optviz.surfaces import SURFACES
 from optviz.taylor import (
     ALONG,
     CLAIMS,
@@ -47,6 +46,7 @@ from optviz.ui.controls import folded
 from optviz.ui.desk import Desk
 from optviz.ui.lesson import verdict
 from optviz.ui.panel import Action, Box, Choice, Field, Part, Words, panel
+from optviz.ui.parts import field_of, surface_choice, surface_numbers, within
 from optviz.ui.tiles import in_tiles
 from optviz.verdict import Measured
 
@@ -70,19 +70,13 @@ def controls_panel(desk: Desk[SecondOrder]) -> None:
 def _parts(value: SecondOrder) -> list[Part]:
     entry, found = value.on.entry, look(value)
     left, right, bottom, top = entry.window
-    surfaces: dict[str | int, str] = {key: one.title for key, one in SURFACES.items()}
-    surfaces.setdefault(value.on.surface.key, entry.title)
     titles: dict[str | int, str] = dict(enumerate(EXAMPLES))
     examples = list(EXAMPLES.values())
     return [
         Choice("example", "Example", titles, examples.index(value) if value in examples else None,
                lambda old, i: examples[i], "Places where the methods differ most.", placeholder="Choose an example"),
-        Choice("surface", "Surface", surfaces, value.on.surface.key, _on_surface, "What is descended."),
-        *(
-            Field(f"{value.on.surface.key}-{param.name}", param, value.on.surface_values[param.name],
-                  lambda old, new, name=param.name: _on(old, surface=old.on.surface.but(**{name: new})))
-            for param in entry.params
-        ),
+        surface_choice(value.on, _on_surface, "What is descended."),
+        *within(surface_numbers(value.on)),
         Box([_coordinate(found, 0, (right - left) / 40), _coordinate(found, 1, (top - bottom) / 40)]),
         Words("A click on the map sets the point, too."),
         Choice("method", "Method", {key: METHODS[key].title for key in METHODS}, value.method,
@@ -107,7 +101,7 @@ def _parts(value: SecondOrder) -> list[Part]:
         _field(value, RADIUS, "Trust region: radius"),
         _field(value, DOGLEG, "Trust region: dogleg"),
         _field(value, PAIRS, "L-BFGS: memory"),
-        Box([Field(L2.name, L2, value.on.l2, lambda old, new: _on(old, l2=new))], "conditions", "Penalty"),
+        Box(within([field_of(value.on, L2)]), "conditions", "Penalty"),
     ]  # fmt: skip
 
 
@@ -120,12 +114,8 @@ def _field(value: SecondOrder, param: Param, label: str) -> Field:
     return Field(param.name, param, getattr(value, param.name), change, label, live=live)
 
 
-def _on(old: SecondOrder, **changes: Any) -> SecondOrder:
-    return replace(old, on=replace(old.on, **changes))
-
-
 def _on_surface(old: SecondOrder, key: Any) -> SecondOrder:
-    return replace(_on(old, surface=Pick(str(key)), start=None), moves=())
+    return replace(old, on=replace(old.on, surface=Pick(str(key)), start=None), moves=())
 
 
 def _coordinate(found: Look, axis: int, step: float) -> Field:

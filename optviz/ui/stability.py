@@ -12,7 +12,7 @@ import streamlit as st
 
 from optviz import link, training_link
 from optviz.datasets import DATASETS
-from optviz.experiment import COORDINATE, L2, SEED, STEPS, Experiment, Pick, Racer
+from optviz.experiment import L2, SEED, STEPS, Experiment, Pick, Racer
 from optviz.figures.stability import hue, map_record, stability_record
 from optviz.landscape import over_window
 from optviz.networks import ACTIVATIONS, INITS, LOSSES
@@ -34,7 +34,6 @@ from optviz.stability import (
     moments,
 )
 from optviz.stability_link import Stabilities
-from optviz.surfaces import SURFACES
 from optviz.training import EPOCHS, MAKE, Training
 from optviz.training import L2 as WEIGHTS_L2
 from optviz.training_link import read_hidden
@@ -44,6 +43,7 @@ from optviz.ui.controls import folded
 from optviz.ui.desk import Desk
 from optviz.ui.lesson import verdict
 from optviz.ui.panel import Action, Box, Choice, Field, Part, panel
+from optviz.ui.parts import field_of, start_box, surface_choice, surface_numbers, within
 from optviz.ui.tiles import in_tiles
 from optviz.ui.training import MOONS
 
@@ -186,47 +186,15 @@ def _net(old: Stability, **changes: Any) -> Stability:
 def _surface_parts(stability: Stability) -> list[Part]:
     on = stability.on
     assert isinstance(on, Experiment)
-    titles: dict[str | int, str] = {key: entry.title for key, entry in SURFACES.items()}
-    titles.setdefault(on.surface.key, on.entry.title)
-    left, right, bottom, top = on.entry.window
-    return [
-        Choice(
-            "surface",
-            "Surface",
-            titles,
-            on.surface.key,
-            _with_surface,
-            "What is descended. On a quadratic the sharpness is the same everywhere.",
-        ),
-        *(
-            Field(
-                f"{on.surface.key}-{param.name}",
-                param,
-                on.surface_values[param.name],
-                lambda old, value, name=param.name: _on(old, surface=old.on.surface.but(**{name: value})),
-            )
-            for param in on.entry.params
-        ),
-        Box([_start(on, 0, (right - left) / 40), _start(on, 1, (top - bottom) / 40)]),
-        Field("steps", STEPS, on.steps, lambda old, value: _on(old, steps=value)),
-        Field("l2", L2, on.l2, lambda old, value: _on(old, l2=value)),
-    ]
+    help = "What is descended. On a quadratic the sharpness is the same everywhere."
+    numbers = [*surface_numbers(on), start_box(on), field_of(on, STEPS), field_of(on, L2)]
+    return [surface_choice(on, _with_surface, help), *within(numbers)]
 
 
 def _with_surface(old: Stability, key: Any) -> Stability:
     assert isinstance(old.on, Experiment)
     on = replace(old.on, surface=Pick(str(key)), start=None)
     return replace(old, on=on, rates=around_the_edge(on) or old.rates)
-
-
-def _start(on: Experiment, axis: int, step: float) -> Field:
-    def moved(old: Stability, value: float) -> Stability:
-        assert isinstance(old.on, Experiment)
-        start = list(old.on.start)
-        start[axis] = value
-        return _on(old, start=tuple(start))
-
-    return Field(f"start-{'xy'[axis]}", COORDINATE, on.start[axis], moved, f"Start {'xy'[axis]}", step)
 
 
 def _network_parts(stability: Stability) -> list[Part]:
