@@ -32,9 +32,10 @@ function createChart(parent) {
   const graph = document.createElement("div");
   const note = document.createElement("p");
   note.className = "oz-chart-note";
-  root.setAttribute("role", "img");
-  root.append(note, graph);
-  const chart = { root, graph, note, data: null, listening: false, queue: Promise.resolve(), shown: "", gone: false };
+  root.setAttribute("role", "figure"); // not "img", which would hide the menu within from whoever cannot see it
+  const saver = createSaver(async () => ({ title: chart.data.title ?? "", theme: readTheme(root), ...(await plotted(graph)) }));
+  root.append(note, graph, saver.box);
+  const chart = { root, graph, note, saver, data: null, listening: false, queue: Promise.resolve(), shown: "", gone: false };
   chart.observer = new ResizeObserver(() => show(chart));
   chart.observer.observe(root);
   return chart;
@@ -71,6 +72,7 @@ async function draw(chart) {
   }
   chart.note.textContent = "";
   chart.root.setAttribute("aria-label", chart.data.alt);
+  chart.saver.name(chart.data.title ?? "this chart");
   if (!chart.listening) {
     chart.listening = true;
     chart.graph.on("plotly_click", ({ points: [point] }) => {

@@ -3,7 +3,7 @@
 const ARROW = 9; // px: the length of an arrow's head
 const SHORT = 3; // px: an arrow shorter than this is a dot
 
-function createAnatomy() {
+function createAnatomy(stage) {
   const box = element("section", "oz-anatomy", { "aria-label": "Anatomy of one step" });
   const head = element("h3", "oz-anatomy-title");
   const zoom = element("button", "oz-speed oz-zoom", { type: "button" });
@@ -18,7 +18,9 @@ function createAnatomy() {
   const bar = element("div", "oz-anatomy-bar");
   bar.append(head, zoom);
   words.append(keys, formula);
-  picture.append(slice, promise, promises);
+  const saver = createSaver(async () => ({ title: `${head.textContent}: the loss along it`, theme: stage.theme, ...(await plotted(slice)) }));
+  saver.name("the loss along the step");
+  picture.append(slice, saver.box, promise, promises);
   box.append(bar, words, picture);
   box.hidden = true;
   return { box, head, zoom, keys, formula, slice, promise, promises, queue: Promise.resolve(), hidden: null, row: -1 };

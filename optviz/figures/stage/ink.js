@@ -267,6 +267,7 @@ function spritesOf(layer, count) {
 function shift(node, x, y, shown, turn = 0) {
   const dpr = window.devicePixelRatio || 1;
   const [px, py] = [Math.round(x * dpr) / dpr, Math.round(y * dpr) / dpr];
+  node.spot = shown ? [px, py, turn] : null;
   const visibility = shown ? "visible" : "hidden";
   if (node.style.visibility !== visibility) node.style.visibility = visibility;
   if (shown) node.style.transform = `translate(${px}px, ${py}px)${turn ? ` rotate(${turn.toFixed(3)}rad)` : ""}`;
@@ -286,6 +287,7 @@ function dressSprite(node, kind, radius, color, halo, alpha) {
   const look = [kind, radius, color, halo, alpha, dpr].join();
   if (node.look === look) return;
   node.look = look;
+  node.dress = [kind, radius, color, halo, alpha];
   node.width = node.height = SPRITE * dpr;
   paintMarker(pen(node, dpr), kind, SPRITE / 2, SPRITE / 2, radius, color, halo, alpha);
 }

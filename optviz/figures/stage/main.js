@@ -140,7 +140,7 @@ function createStage(parent) {
   };
   stage.player = createPlayer(stage);
   stage.drag = createDrag(stage);
-  stage.anatomy = createAnatomy();
+  stage.anatomy = createAnatomy(stage);
   stage.board.append(stage.planes, stage.curves);
   root.append(stage.legend, stage.note, stage.strips, stage.board, stage.player.bar, stage.drag.bar, stage.anatomy.box);
   root.addEventListener("keydown", (event) => onKey(stage, event));

@@ -52,7 +52,8 @@ function createPanel(stage, spec) {
     hover: null,
   };
   const head = element("div", "oz-head");
-  head.append(panel.title, panel.symbols);
+  panel.saver = createSaver(() => panelPicture(stage, panel));
+  head.append(panel.title, panel.symbols, panel.saver.box);
   panel.plot.append(panel.graph);
   panel.sprites.append(panel.marks, panel.cursor, panel.heads, panel.tag);
   panel.box.append(head, panel.plot);
@@ -76,10 +77,11 @@ function removePanel(stage, panel) {
 
 const SYMBOLS = { minimum: "★ minimum", maximum: "▲ maximum", saddle: "✕ saddle", flat: "■ flat", start: "◎ start" };
 
-function describePanel(stage, { spec, plane, title, symbols, plot }) {
+function describePanel(stage, { spec, plane, title, symbols, plot, saver }) {
   const clickable = plane && Boolean(spec.click);
   const kinds = Object.keys(SYMBOLS).filter((kind) => spec.marks?.some((mark) => mark.kind === kind));
   title.textContent = spec.title ?? "";
+  saver.name(spec.title || spec.name);
   symbols.textContent = spec.note ?? (plane && spec.kind === "plane" ? kinds.map((kind) => SYMBOLS[kind]).join("\u2003") : "");
   plot.setAttribute("role", clickable ? "application" : spec.handles ? "group" : "img");
   plot.setAttribute("aria-label", `${spec.alt ?? spec.title ?? ""}${clickable ? " Arrow keys move the start." : ""}`);

@@ -19,9 +19,9 @@ DIGITS = 3  # significant ones in the graph; the formulas beside it have four
 
 @functools.cache
 def script() -> str:
-    """The JavaScript of the walk, with the stage's player, as the text of one module."""
-    player = (_HERE.parent / "stage" / "player.js").read_text(encoding="utf-8")
-    return "\n".join([(_HERE / "walk.js").read_text(encoding="utf-8"), player])
+    """The JavaScript of the walk, with the stage's player and its way to save a picture, as the text of one module."""
+    stage = [(_HERE.parent / "stage" / f"{name}.js").read_text(encoding="utf-8") for name in ("player", "save")]
+    return "\n".join([(_HERE / "walk.js").read_text(encoding="utf-8"), *stage])
 
 
 @functools.cache

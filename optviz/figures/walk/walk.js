@@ -62,6 +62,9 @@ function createWalk(parent) {
   };
   walk.player = createPlayer(walk);
   walk.player.speed.value = 1;
+  const saver = createSaver(async () => walkPicture(walk));
+  saver.name("the network as it stands");
+  walk.player.bar.append(saver.box);
   const head = element("p", "oz-walk-head", { "aria-live": "polite" });
   head.append(walk.phase, walk.says);
   const key = element("p", "oz-walk-key");
@@ -373,6 +376,31 @@ function overlap(one, other) {
   const wide = Math.min(one.x + one.w, other.x + other.w) - Math.max(one.x, other.x);
   const high = Math.min(one.y + one.h, other.y + other.h) - Math.max(one.y, other.y);
   return wide > 0 && high > 0 ? wide * high : 0;
+}
+
+// ------------------------------------------------------------------------------------------------ saving
+
+const INKED = ["fill", "stroke", "stroke-width", "stroke-dasharray", "stroke-linecap", "opacity", "font-size", "font-weight", "font-family"];
+
+/** The graph as it is, with the style sheet's colours and type written into it. */
+function walkPicture(walk) {
+  const graph = walk.view.firstElementChild;
+  const copy = graph.cloneNode(true);
+  const originals = [graph, ...graph.querySelectorAll("*")];
+  [copy, ...copy.querySelectorAll("*")].forEach((node, i) => {
+    const css = getComputedStyle(originals[i]);
+    node.setAttribute("style", INKED.map((name) => `${name}:${css.getPropertyValue(name)}`).join(";"));
+  });
+  const css = getComputedStyle(walk.root);
+  const theme = {
+    text: css.color,
+    background: css.getPropertyValue("--st-background-color"),
+    size: parseFloat(css.fontSize),
+    font: css.fontFamily,
+  };
+  const [width, height] = ["width", "height"].map((side) => Number(graph.getAttribute(side)));
+  const title = `${walk.phase.textContent}: ${walk.says.textContent}`;
+  return { title, file: "", width, height, theme, body: new XMLSerializer().serializeToString(copy) };
 }
 
 // ------------------------------------------------------------------------------------------------ for browser tests
