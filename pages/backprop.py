@@ -9,6 +9,7 @@ opened = frame("pages/backprop.py")  # this goes to the browser before the rest 
 from optviz import backprop
 from optviz.ui.desk import Desk
 from optviz.ui.frame import prepare_server
+from optviz.ui.measured import walk_exports
 from optviz.ui.presets import RAVINE, TWO_PATHS, WALKS
 from optviz.ui.share import toolbar
 from optviz.ui.walk import claim_panel, controls_panel, examples_menu, walk_panel
@@ -31,6 +32,7 @@ def laboratory() -> None:
         desk.say()
         walk_panel(desk)
         claim_panel(desk)
+        walk_exports(desk)
     desk.publish()
 
 

@@ -11,6 +11,7 @@ from optviz.ui.basin_map import CODEC, caption, controls_panel, maps, table
 from optviz.ui.desk import Desk
 from optviz.ui.frame import prepare_server
 from optviz.ui.lesson import claim_panel, claims_menu
+from optviz.ui.measured import basin_map_exports
 from optviz.ui.presets import RAVINE
 from optviz.ui.share import toolbar
 
@@ -34,6 +35,7 @@ def laboratory() -> None:
         with lesson:
             claim_panel(desk, CLAIMS, lambda claim: claim.measure(desk.experiment, basins))
         caption(desk, basins)
+        basin_map_exports(desk, basins)
         table(desk, basins)
     desk.publish()
 

@@ -22,6 +22,7 @@ from optviz.ui.calibration import (
 from optviz.ui.desk import Desk
 from optviz.ui.frame import prepare_server
 from optviz.ui.lesson import claim_panel, claims_menu
+from optviz.ui.measured import calibration_exports
 from optviz.ui.presets import RAVINE
 from optviz.ui.share import toolbar
 
@@ -57,6 +58,7 @@ def curves() -> None:
     with said:
         claim_words(desk, found)
     table(desk, found)
+    calibration_exports(desk, found)
 
 
 laboratory()

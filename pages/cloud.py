@@ -12,6 +12,7 @@ from optviz.ui.cloud import cloud_panel, controls_panel, floors_panel, words
 from optviz.ui.desk import Desk
 from optviz.ui.frame import prepare_server
 from optviz.ui.lesson import claim_panel, claims_menu
+from optviz.ui.measured import cloud_exports
 from optviz.ui.presets import RAVINE
 from optviz.ui.share import toolbar
 from optviz.ui.turns import in_turn
@@ -34,8 +35,9 @@ def laboratory() -> None:
             desk.say()
             claim = st.container()
             swarm = cloud_panel(desk)
-            floors_panel(desk)
+            found = floors_panel(desk)
             words(desk, swarm)
+            cloud_exports(desk, swarm, found)
         with claim:
             claim_panel(desk, CLAIMS, lambda claim: claim.measure(desk.experiment))
         desk.publish()

@@ -12,6 +12,7 @@ from optviz.ui.desk import Desk
 from optviz.ui.fair_race import CODEC, claim_words, controls_panel, race_panel, table, words
 from optviz.ui.frame import prepare_server
 from optviz.ui.lesson import claim_panel, claims_menu
+from optviz.ui.measured import fair_race_exports
 from optviz.ui.presets import RAVINE
 from optviz.ui.share import toolbar
 
@@ -38,6 +39,7 @@ def laboratory() -> None:
             claim_words(desk, CLAIMS, entrants)
             words(desk, entrants, others)
         table(desk, entrants)
+        fair_race_exports(desk, entrants)
     desk.publish()
 
 

@@ -11,6 +11,7 @@ from optviz.phase_map import CLAIMS, PLANE
 from optviz.ui.desk import Desk
 from optviz.ui.frame import prepare_server
 from optviz.ui.lesson import claims_menu
+from optviz.ui.measured import phase_map_exports
 from optviz.ui.phase_map import (
     cell_panel,
     claim_words,
@@ -47,6 +48,7 @@ def laboratory() -> None:
                 claim_words(desk, seen[0])
         cell_panel(desk, *seen)
         words(desk, *seen)
+        phase_map_exports(desk, *seen)
     desk.publish()
 
 

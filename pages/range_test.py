@@ -10,6 +10,7 @@ from optviz.range_test import DIGITS, RANGE_CLAIMS
 from optviz.ui.desk import Desk
 from optviz.ui.frame import prepare_server
 from optviz.ui.lesson import claims_menu
+from optviz.ui.measured import range_test_exports
 from optviz.ui.presets import RAVINE
 from optviz.ui.range_test import (
     CODEC,
@@ -46,6 +47,7 @@ def laboratory() -> None:
         found = curve_panel(desk)
         handover_panel(desk, found)
         rules_table(found)
+        range_test_exports(desk, found)
         if opened_claim:  # last, because it has to run more than the test itself
             with opened_claim:
                 claim(desk)

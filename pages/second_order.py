@@ -11,6 +11,7 @@ from optviz.taylor import CLAIMS, VALLEY
 from optviz.ui.desk import Desk
 from optviz.ui.frame import prepare_server
 from optviz.ui.lesson import claim_panel, claims_menu
+from optviz.ui.measured import second_order_exports
 from optviz.ui.presets import RAVINE
 from optviz.ui.second_order import (
     controls_panel,
@@ -51,6 +52,7 @@ def laboratory() -> None:
         here_words(desk)
         table(desk)
         history(desk)
+        second_order_exports(desk)
     desk.publish()
 
 

@@ -10,6 +10,7 @@ from optviz.stability import CLAIMS
 from optviz.ui.desk import Desk
 from optviz.ui.frame import prepare_server
 from optviz.ui.lesson import claim_panel, claims_menu
+from optviz.ui.measured import stability_exports
 from optviz.ui.presets import RAVINE
 from optviz.ui.share import toolbar
 from optviz.ui.stability import (
@@ -47,6 +48,7 @@ def laboratory() -> None:
         with said:
             claim_words(desk, found)
         table(desk, found)
+        stability_exports(desk, found)
 
 
 laboratory()

@@ -20,7 +20,7 @@ from PIL import Image, ImageSequence
 
 from optviz.descent import schedulable
 from optviz.experiment import RACERS_AT_MOST, Experiment, Pick, Racer, Run, run
-from optviz.export import FLAVOURS, to_csv, to_gif, to_html, to_python
+from optviz.export import FLAVOURS, Made, race_table, tables_to_json, to_csv, to_gif, to_html, to_python
 from optviz.export.animation import Layout, layout
 from optviz.export.plain import PLAIN
 from optviz.figures.theme import style
@@ -574,11 +574,13 @@ def test_a_page_says_how_it_was_made():
 def test_each_button_gives_its_file():
     experiment = replace(RACE, steps=10)
     runs = run(experiment)
-    files = {download.suffix: download.content(experiment, "/descent?steps=10") for download in DOWNLOADS}
-    assert list(files) == ["_jax.py", "_optax.py", "_torch.py", ".csv", ".html", ".gif"]
+    made = Made("Descent", "/descent?steps=10", "2026-01-31")
+    files = {download.suffix: download.content(experiment, made) for download in DOWNLOADS}
+    assert list(files) == ["_jax.py", "_optax.py", "_torch.py", ".csv", ".json", ".html", ".gif"]
     for flavour in FLAVOURS:
         assert files[f"_{flavour}.py"] == to_python(experiment, flavour, link="/descent?steps=10")
-    assert files[".csv"] == to_csv(experiment, runs)
+    assert files[".csv"] == to_csv(experiment, runs, made)
+    assert files[".json"] == tables_to_json([race_table(experiment, runs)], made, experiment)
     assert files[".html"] == to_html(experiment, runs, link="/descent?steps=10")
     assert files[".gif"] == to_gif(experiment, runs)
     assert all("/descent?steps=10" in str(files[suffix]) for suffix in ("_jax.py", "_optax.py", "_torch.py", ".html"))

@@ -1,6 +1,5 @@
 """The page of the range test as Streamlit runs it, without a browser: controls, curve, rules, links and hand-over."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from desks import records
 from optviz.experiment import Experiment, Pick, Racer
 from optviz.range_test import DIGITS, SUGGESTIONS, RangeTest, disagreement, handed_over, marks, measure, suggestions
 from optviz.spec import number
@@ -54,7 +54,7 @@ def open_test(at: AppTest, wanted: RangeTest, **more: str) -> AppTest:
 
 
 def chart(at: AppTest) -> dict:
-    return json.loads(at.get("plotly_chart")[0].proto.spec)
+    return records(at)[0]["figure"]
 
 
 def labels(at: AppTest) -> str:
@@ -88,7 +88,7 @@ def test_no_two_labels_share_a_row(laboratory):
 
 
 def test_the_chart_has_words_for_those_who_do_not_see_it(laboratory):
-    alt = laboratory.get("plotly_chart")[0].proto.alt
+    alt = records(laboratory)[0]["alt"]
     assert "Loss against the learning rate" in alt
     assert "Steepest" in alt
     assert "stopped" in alt

@@ -11,7 +11,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -20,7 +19,7 @@ import numpy as np
 
 from optviz.datasets import DATASETS
 from optviz.experiment import Pick
-from optviz.export.table import harmless
+from optviz.export.table import Column, Made, harmless, heading, plain
 from optviz.figures.training import names as usual_names
 from optviz.optimizers import OPTIMIZERS
 from optviz.schedules import SCHEDULES
@@ -45,7 +44,9 @@ MEANINGS = {
 }
 
 
-def history_to_csv(training: Training, progress: Progress, *, names: Sequence[str] = ()) -> str:
+def history_to_csv(
+    training: Training, progress: Progress, *, names: Sequence[str] = (), made: Made | None = None
+) -> str:
     """The measured moments as comma-separated values (RFC 4180): a row for each configuration, seed and moment.
 
     An accuracy is a share from 0 to 1. What there is none of is empty: a part without examples, a regression's
@@ -53,6 +54,8 @@ def history_to_csv(training: Training, progress: Progress, *, names: Sequence[st
     are written so that they read back exactly; a run that diverged has inf and nan.
     """
     text = io.StringIO()
+    about = [Column(name, (), meaning=meaning) for name, meaning in MEANINGS.items()]
+    text.write(heading("every measured moment", about, made) if made else "")
     writer = csv.writer(text)
     writer.writerow([*FIXED, *MEASURED, *LAST])
     called = names or usual_names(training)
@@ -91,7 +94,7 @@ def history_to_json(training: Training, progress: Progress, *, link: str = "", n
     }
     if steps > STEPS_AT_MOST:
         known["left out"] = f"the {steps} single steps of all runs: at most {STEPS_AT_MOST} are written"
-    return json.dumps(_plain(known), ensure_ascii=False, indent=1, allow_nan=False)
+    return json.dumps(plain(known), ensure_ascii=False, indent=1, allow_nan=False)
 
 
 def _configuration(
@@ -154,16 +157,3 @@ def _number(training: Training, field: str, value: float) -> float | None:
     part, _, what = field.partition("_")
     nothing = not len(getattr(training.parts, part).y) or (what == "accuracy" and training.task == "regression")
     return None if nothing else float(value)
-
-
-def _plain(value: Any) -> Any:
-    """The value in what JSON knows."""
-    if isinstance(value, dict):
-        return {name: _plain(part) for name, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(part) for part in value]
-    if isinstance(value, np.ndarray):
-        return _plain(value.tolist())
-    if isinstance(value, float) and not math.isfinite(value):
-        return None if math.isnan(value) else "inf" if value > 0 else "-inf"
-    return value

@@ -1,7 +1,8 @@
-"""A race as one HTML file that plays offline: the app's own stage, its record and plotly.js, all in the file.
+"""One HTML file that works offline: the app's own scripts, their records and plotly.js, all in the file.
 
-The page asks nothing of anybody: there is no server to ask for another start, so a click on the surface and the drag
-of a hyperparameter are switched off. What is played, scrubbed, zoomed and hidden works as in the app.
+A race plays in it on the app's stage, and charts are as they stood. The page asks nothing of anybody: there is no
+server to ask for another start, so a click on the surface and the drag of a hyperparameter are switched off. What is
+played, scrubbed, zoomed, hidden and saved as a picture works as in the app.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from string import Template
 from typing import Any
 
 from optviz.experiment import Experiment, Run
+from optviz.figures import chart
 from optviz.figures.plotly import plotly_script
 from optviz.figures.race import race
 from optviz.figures.stage import script, style
@@ -75,20 +77,34 @@ $style
 </head>
 <body>
 <h1>$title</h1>
-<main id="race"></main>
+<main></main>
 <footer>$caption</footer>
 <script type="application/json" id="record">$record</script>
 <script>$plotly</script>
 <script type="module">
 $script
 const record = JSON.parse(document.getElementById("record").textContent);
-const draw = () => show({ data: record, parentElement: document.getElementById("race"), setTriggerValue() {} });
+const main = document.querySelector("main");
+$draw
 draw();
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
 </script>
 </body>
 </html>
 """)
+
+
+RACE = "const draw = () => show({ data: record, parentElement: main, setTriggerValue() {} });"
+CHARTS = """const places = record.map(({ title }) => {
+  const section = main.appendChild(document.createElement("section"));
+  if (title) section.appendChild(document.createElement("h2")).textContent = title;
+  const place = section.appendChild(document.createElement("div"));
+  place.innerHTML = '<div class="oz-chart"></div>';
+  return place;
+});
+const bytes = (value) => new TextEncoder().encode(JSON.stringify(value));
+const shown = (one, i) => showChart({ data: bytes(one), parentElement: places[i], setTriggerValue() {} });
+const draw = () => record.forEach(shown);"""
 
 
 def to_html(experiment: Experiment, runs: Sequence[Run], *, link: str = "") -> str:
@@ -101,6 +117,25 @@ def to_html(experiment: Experiment, runs: Sequence[Run], *, link: str = "") -> s
         plotly=plotly_script(),
         style=style(),
         script=script(),
+        draw=RACE,
+    )
+
+
+def charts_to_html(title: str, charts: Sequence[dict[str, Any]], *, link: str = "") -> str:
+    """Charts, one below the other, as a page that needs nothing else. Each is a record as `chart.js` describes it; what
+    it is, if there are several, is its "title"."""
+    lines = [
+        "Made with optviz, a browser laboratory for optimization.",
+        *([f"Live in the app: {link}"] if link else []),
+    ]
+    return PAGE.substitute(
+        title=html.escape(title),
+        caption="<br>".join(map(html.escape, lines)),
+        record=_json([{**record, "plotly": []} for record in charts]),
+        plotly=plotly_script(),
+        style=style() + chart.style(),
+        script=chart.script(),
+        draw=CHARTS,
     )
 
 
@@ -109,7 +144,7 @@ def _unasking(record: dict[str, Any]) -> dict[str, Any]:
     return {**record, "drag": None, "panels": [{**panel, "click": False} for panel in record["panels"]]}
 
 
-def _json(record: dict[str, Any]) -> str:
+def _json(record: Any) -> str:
     """JSON that cannot end the script element it is in, whatever its texts are."""
     return json.dumps(record, separators=(",", ":")).replace("<", "\\u003c")
 

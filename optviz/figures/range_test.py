@@ -75,6 +75,17 @@ def range_figure(
     }
 
 
+def range_record(
+    test: RangeTest, found: Curves, suggested: Mapping[str, float | None], marks: tuple[float, float]
+) -> dict[str, Any]:
+    """The figure as `chart.js` takes it."""
+    return {
+        "figure": range_figure(test, found, suggested, marks),
+        "revision": f"{test.low_rate} {test.high_rate} {test.spacing}",
+        "alt": alt_text(test, found, suggested, marks),
+    }
+
+
 def alt_text(test: RangeTest, found: Curves, suggested: Mapping[str, float | None], marks: tuple[float, float]) -> str:
     """What the picture shows, for those who do not see it."""
     place = int(np.argmin(found.median))

@@ -1,20 +1,39 @@
-"""The panel that lets an experiment or a training leave the app: files to download, and code to read and copy."""
+"""The panel that lets an experiment, a training or a measurement leave the app: files to download, and code to read and
+copy."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from functools import partial
+from importlib.metadata import version
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 import streamlit as st
 
 from optviz.experiment import Experiment, run
-from optviz.export import FLAVOURS, history_to_csv, history_to_json, refused, to_csv, to_gif, to_html, to_python
+from optviz.export import (
+    FLAVOURS,
+    Made,
+    Table,
+    charts_to_html,
+    history_to_csv,
+    history_to_json,
+    race_table,
+    refused,
+    table_to_csv,
+    tables_to_json,
+    to_csv,
+    to_gif,
+    to_html,
+    to_python,
+)
 from optviz.training import Own, Progress, Training, begin
 from optviz.ui.controls import folded
 from optviz.ui.desk import Desk
+from optviz.ui.frame import PAGES
 from optviz.ui.jobs import Job
 
 TITLES = {"jax": "JAX", "optax": "optax", "torch": "PyTorch"}
@@ -34,21 +53,21 @@ class Trained(NamedTuple):
 
 
 class Download(NamedTuple):
-    """A file that a button offers; `content(subject, link)` makes it, when the button is pressed, of an Experiment or
-    of what has been Trained."""
+    """A file that a button offers; `content(subject, made)` makes it, when the button is pressed, of an Experiment, of
+    what has been Trained, or of whatever its page is about."""
 
     label: str
     icon: str
     suffix: str
     mime: str
     help: str
-    content: Callable[[Any, str], str | bytes]
+    content: Callable[[Any, Made], str | bytes]
 
 
-def _python(flavour: str, subject: Experiment | Trained, link: str) -> str:
+def _python(flavour: str, subject: Experiment | Trained, made: Made) -> str:
     if isinstance(subject, Trained):
-        return to_python(subject.training, flavour, link=link, names=subject.names)
-    return to_python(subject, flavour, link=link)
+        return to_python(subject.training, flavour, link=made.link, names=subject.names)
+    return to_python(subject, flavour, link=made.link)
 
 
 def _script(flavour: str, help: str) -> Download:
@@ -69,7 +88,15 @@ DOWNLOADS = (
         ".csv",
         "text/csv",
         "Every step of every racer, with all digits.",
-        lambda experiment, link: to_csv(experiment, run(experiment)),
+        lambda experiment, made: to_csv(experiment, run(experiment), made),
+    ),
+    Download(
+        "Everything (JSON)",
+        ":material/data_object:",
+        ".json",
+        "application/json",
+        "The table and all settings, with units, and where it comes from.",
+        lambda experiment, made: tables_to_json([race_table(experiment, run(experiment))], made, experiment),
     ),
     Download(
         "Web page (HTML)",
@@ -77,7 +104,7 @@ DOWNLOADS = (
         ".html",
         "text/html",
         "One file of 5 MB that plays offline: for a lecture, or to send to somebody.",
-        lambda experiment, link: to_html(experiment, run(experiment), link=link),
+        lambda experiment, made: to_html(experiment, run(experiment), link=made.link),
     ),
     Download(
         "Animation (GIF)",
@@ -85,7 +112,7 @@ DOWNLOADS = (
         ".gif",
         "image/gif",
         "The race as a picture that moves, for slides. Takes a few seconds.",
-        lambda experiment, link: to_gif(experiment, run(experiment)),
+        lambda experiment, made: to_gif(experiment, run(experiment)),
     ),
 )
 
@@ -98,7 +125,7 @@ TRAINING_DOWNLOADS = (
         ".csv",
         "text/csv",
         "Loss and accuracy on each part of the data at every measured moment so far, with all digits and their units.",
-        lambda trained, link: history_to_csv(*trained.progress(), names=trained.names),
+        lambda trained, made: history_to_csv(*trained.progress(), names=trained.names, made=made),
     ),
     Download(
         "Everything (JSON)",
@@ -106,7 +133,7 @@ TRAINING_DOWNLOADS = (
         ".json",
         "application/json",
         "The table, the loss of every step, all settings, and where the data come from.",
-        lambda trained, link: history_to_json(*trained.progress(), link=link, names=trained.names),
+        lambda trained, made: history_to_json(*trained.progress(), link=made.link, names=trained.names),
     ),
 )
 
@@ -130,31 +157,70 @@ def training_export_panel(desk: Desk, job: Job, names: Sequence[str] = ()) -> No
     _panel(desk, Trained(training, names, job), TRAINING_DOWNLOADS, stem, why)
 
 
-def _panel(
-    desk: Desk, subject: Experiment | Trained, downloads: Sequence[Download], stem: str, why: Callable[[], str]
+def measured_export_panel(
+    desk: Desk,
+    tables: Mapping[str, Callable[[], Table]],
+    charts: Mapping[str, Callable[[], dict[str, Any]]] | None = None,
 ) -> None:
+    """What a measurement leaves the app as: its tables, and its charts, by what they are called."""
+    downloads = [_table_download(name, table) for name, table in tables.items()]
+    downloads.append(
+        Download(
+            "Everything (JSON)",
+            ":material/data_object:",
+            ".json",
+            "application/json",
+            "All tables and settings, with units, and where they come from.",
+            lambda subject, made: tables_to_json([table() for table in tables.values()], made, subject),
+        )
+    )
+    if charts:
+        downloads.append(
+            Download(
+                "Web page (HTML)",
+                ":material/web:",
+                ".html",
+                "text/html",
+                "The charts as one file of 5 MB that works offline: zoom, hover, and save them as pictures.",
+                lambda subject, made: charts_to_html(
+                    made.page, [{**chart(), "title": name} for name, chart in charts.items()], link=made.link
+                ),
+            )
+        )
+    _panel(desk, desk.experiment, downloads, desk.page, lambda: "")
+
+
+def _table_download(name: str, table: Callable[[], Table]) -> Download:
+    suffix = f"_{re.sub(r'[^a-z]+', '_', name.lower())}.csv"
+    help = "Comma-separated values with all digits, below lines that say what the columns are."
+    return Download(
+        f"{name} (CSV)", ":material/table:", suffix, "text/csv", help, lambda _, made: table_to_csv(table(), made)
+    )
+
+
+def _panel(desk: Desk, subject: Any, downloads: Sequence[Download], stem: str, why: Callable[[], str]) -> None:
     """A button for each kind of file, and the code to read. Files are made when their button is pressed, so that the
     panel costs nothing. `why()` says why there are no scripts, and for a race no files at all."""
     with folded("Export", desk.key("export"), popover=True, icon=":material/download:") as opened:
         if not opened:
             return
-        link, obstacle = _link(desk), why()
+        made, obstacle = _made(desk), why()
         if obstacle:
             st.caption(obstacle)
         for download in downloads:
             st.download_button(
                 download.label,
-                partial(download.content, subject, link),
+                partial(download.content, subject, made),
                 file_name=f"optviz_{stem}{download.suffix}",
                 mime=download.mime,
                 icon=download.icon,
                 key=desk.key(f"download{download.suffix}"),
                 help=download.help,
                 on_click="ignore",  # nothing on the page changes
-                disabled=bool(obstacle) and (download.suffix.endswith(".py") or isinstance(subject, Experiment)),
+                disabled=bool(obstacle) and (_is_code(download) or isinstance(subject, Experiment)),
                 width="stretch",
             )
-        if not obstacle:
+        if not obstacle and any(map(_is_code, downloads)):
             flavour = st.segmented_control(
                 "Read the code here",
                 FLAVOURS,
@@ -163,13 +229,24 @@ def _panel(
                 help="With a button to copy it. Choose the same one again to hide it.",
             )
             if flavour:
-                st.code(_python(flavour, subject, link), language="python", height=420)
+                st.code(_python(flavour, subject, made), language="python", height=420)
+
+
+def _is_code(download: Download) -> bool:
+    return download.suffix.endswith((".py", ".ipynb"))
 
 
 def file_stem(experiment: Experiment) -> str:
     """What its files are called: the surface's key, or "own" for a formula, which might hold anything."""
     key = experiment.surface.key
     return key if re.fullmatch(r"\w+", key) else "own"
+
+
+def _made(desk: Desk) -> Made:
+    """Where the numbers of a page come from, now and here."""
+    title = next((page.title for page in PAGES if page.path == f"pages/{desk.page}.py"), desk.page)
+    libraries = ", ".join(f"{name} {version(name.lower())}" for name in ("JAX", "NumPy"))
+    return Made(title, _link(desk), datetime.now(UTC).date().isoformat(), libraries)
 
 
 def _link(desk: Desk) -> str:

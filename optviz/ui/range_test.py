@@ -11,7 +11,7 @@ import streamlit as st
 from optviz.datasets import DATASETS
 from optviz.either_link import NETWORK, SURFACE, Either
 from optviz.experiment import NOISE, SEED, Experiment, Pick, Racer
-from optviz.figures.range_test import alt_text, range_figure
+from optviz.figures.range_test import range_record
 from optviz.networks import ACTIVATIONS
 from optviz.optimizers import OPTIMIZERS
 from optviz.range_test import (
@@ -42,6 +42,7 @@ from optviz.surfaces import SURFACES
 from optviz.training import BATCH_SIZE, MAKE, Net, Training
 from optviz.training_link import read_hidden
 from optviz.ui import schedules
+from optviz.ui.chart import chart
 from optviz.ui.controls import control, folded
 from optviz.ui.desk import Desk
 from optviz.ui.lesson import claim_panel
@@ -251,12 +252,7 @@ def curve_panel(desk: Desk[RangeTest]) -> Curves:
     with st.spinner(f"Running {test.test_steps} steps under {test.test_seeds} seeds …", show_time=True):
         found = measure(test)
     suggested, ends = suggestions(found), marks(test, found)
-    st.plotly_chart(
-        range_figure(test, found, suggested, ends),
-        key=desk.key("curve"),
-        config={"displaylogo": False},
-        alt=alt_text(test, found, suggested, ends),
-    )
+    chart(range_record(test, found, suggested, ends), key=desk.key("curve"), clicked=lambda: None)
     st.markdown(" ".join(_remarks(test, found)))
     return found
 

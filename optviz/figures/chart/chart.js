@@ -2,7 +2,8 @@
  * A chart: one Plotly figure that follows the theme, keeps the visitor's zoom, and says what was clicked.
  *
  * Streamlit calls the default export for every script run and theme change with
- *   data = { figure: { data, layout }, revision, alt, scales: those of a coloraxis by theme, if one is used,
+ *   data = { title: what it is, for its file, figure: { data, layout: with a height if it is no share of the screen },
+ *     revision, alt, scales: those of a coloraxis by theme, if one is used,
  *     plotly: [where plotly.js is, best first] }
  * and gets back one trigger: `clicked` = { curve: trace.meta, point: index among the trace's points, of a heatmap [row,
  * column] }, for traces that have a meta. Colours "text", "line" and "band" in the figure stand for those of the theme. A narrow chart leaves out
@@ -14,7 +15,7 @@ let library = null; // the promise of Plotly: one load per page
 const NARROW = 560; // px
 const charts = new WeakMap();
 
-export default function ({ data, parentElement, setTriggerValue }) {
+export default function showChart({ data, parentElement, setTriggerValue }) {
   let chart = charts.get(parentElement);
   if (!chart || !parentElement.contains(chart.root)) {
     chart = createChart(parentElement);
@@ -59,6 +60,8 @@ function show(chart) {
 
 async function draw(chart) {
   const Plotly = await loadPlotly(chart.data.plotly);
+  const own = chart.data.figure.layout.height;
+  chart.root.style.height = own ? `${own}px` : "";
   const { clientWidth: width, clientHeight: height } = chart.root;
   if (chart.gone || !width) return;
   const theme = readTheme(chart.root);
