@@ -20,7 +20,7 @@ from PIL import Image, ImageSequence
 
 from optviz.descent import schedulable
 from optviz.experiment import RACERS_AT_MOST, Experiment, Pick, Racer, Run, run
-from optviz.export import FLAVOURS, Made, race_table, tables_to_json, to_csv, to_gif, to_html, to_python
+from optviz.export import FLAVOURS, Made, race_table, tables_to_json, to_csv, to_gif, to_html, to_notebook, to_python
 from optviz.export.animation import Layout, layout
 from optviz.export.plain import PLAIN
 from optviz.figures.theme import style
@@ -576,9 +576,10 @@ def test_each_button_gives_its_file():
     runs = run(experiment)
     made = Made("Descent", "/descent?steps=10", "2026-01-31")
     files = {download.suffix: download.content(experiment, made) for download in DOWNLOADS}
-    assert list(files) == ["_jax.py", "_optax.py", "_torch.py", ".csv", ".json", ".html", ".gif"]
+    assert list(files) == ["_jax.py", "_optax.py", "_torch.py", "_jax.ipynb", ".csv", ".json", ".html", ".gif"]
     for flavour in FLAVOURS:
         assert files[f"_{flavour}.py"] == to_python(experiment, flavour, link="/descent?steps=10")
+    assert files["_jax.ipynb"] == to_notebook(experiment, "jax", link="/descent?steps=10")
     assert files[".csv"] == to_csv(experiment, runs, made)
     assert files[".json"] == tables_to_json([race_table(experiment, runs)], made, experiment)
     assert files[".html"] == to_html(experiment, runs, link="/descent?steps=10")

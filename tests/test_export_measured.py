@@ -40,7 +40,7 @@ NOISY = Experiment(VALLEY, SGD, start=(-1.8, 0.6), steps=40, noise=0.5, seed=3)
 MADE = Made("Phase map", "https://lab.example/phase_map?x=lr&y=momentum", "2026-01-31", "JAX 0.0")
 
 
-def columns(table: Table) -> dict[str, list[str]]:
+def columns(table: Table) -> dict[str, tuple[str, ...]]:
     """The table as somebody who reads its file gets it."""
     lines = table_to_csv(table, MADE).splitlines(keepends=True)
     rows = list(csv.reader(io.StringIO("".join(line for line in lines if not line.startswith("#")), newline="")))

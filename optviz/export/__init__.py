@@ -1,10 +1,11 @@
-"""Export: an experiment, a training or a measurement leaves the app, as a Python script, tables of numbers, a page that
-works offline, or a picture that moves. Everything here is a pure function of the experiment and its runs; nothing is
-stored and nothing is sent."""
+"""Export: an experiment, a training or a measurement leaves the app, as a Python script, a notebook, tables of numbers,
+a page that works offline, or a picture that moves. Everything here is a pure function of the experiment and its runs;
+nothing is stored and nothing is sent."""
 
 from optviz.export.animation import to_gif
 from optviz.export.history import history_to_csv, history_to_json
 from optviz.export.network import refused
+from optviz.export.notebook import to_notebook
 from optviz.export.page import charts_to_html, to_html
 from optviz.export.python import to_python
 from optviz.export.rules import FLAVOURS
@@ -24,5 +25,6 @@ __all__ = [
     "to_csv",
     "to_gif",
     "to_html",
+    "to_notebook",
     "to_python",
 ]

@@ -28,6 +28,7 @@ from optviz.export import (
     to_csv,
     to_gif,
     to_html,
+    to_notebook,
     to_python,
 )
 from optviz.training import Own, Progress, Training, begin
@@ -77,7 +78,20 @@ def _script(flavour: str, help: str) -> Download:
 
 def _scripts(what: str) -> tuple[Download, ...]:
     help = f"A script that stands alone and reruns {what} to the same numbers."
-    return tuple(_script(flavour, help) for flavour in FLAVOURS)
+    return (*(_script(flavour, help) for flavour in FLAVOURS), _notebook(FLAVOURS[0]))
+
+
+def _notebook(flavour: str) -> Download:
+    """The script as a notebook."""
+
+    def content(subject: Experiment | Trained, made: Made) -> str:
+        if isinstance(subject, Trained):
+            return to_notebook(subject.training, flavour, link=made.link, names=subject.names)
+        return to_notebook(subject, flavour, link=made.link)
+
+    help = "The script in cells, with headings and a plot. Choose another library below for its notebook."
+    mime = "application/x-ipynb+json"
+    return Download(f"Notebook ({TITLES[flavour]})", ":material/book_2:", f"_{flavour}.ipynb", mime, help, content)
 
 
 DOWNLOADS = (
@@ -208,18 +222,8 @@ def _panel(desk: Desk, subject: Any, downloads: Sequence[Download], stem: str, w
         if obstacle:
             st.caption(obstacle)
         for download in downloads:
-            st.download_button(
-                download.label,
-                partial(download.content, subject, made),
-                file_name=f"optviz_{stem}{download.suffix}",
-                mime=download.mime,
-                icon=download.icon,
-                key=desk.key(f"download{download.suffix}"),
-                help=download.help,
-                on_click="ignore",  # nothing on the page changes
-                disabled=bool(obstacle) and (_is_code(download) or isinstance(subject, Experiment)),
-                width="stretch",
-            )
+            off = bool(obstacle) and (_is_code(download) or isinstance(subject, Experiment))
+            _button(desk, subject, download, stem, made, disabled=off)
         if not obstacle and any(map(_is_code, downloads)):
             flavour = st.segmented_control(
                 "Read the code here",
@@ -229,7 +233,24 @@ def _panel(desk: Desk, subject: Any, downloads: Sequence[Download], stem: str, w
                 help="With a button to copy it. Choose the same one again to hide it.",
             )
             if flavour:
+                if flavour != FLAVOURS[0]:  # whose notebook is offered above
+                    _button(desk, subject, _notebook(flavour), stem, made)
                 st.code(_python(flavour, subject, made), language="python", height=420)
+
+
+def _button(desk: Desk, subject: Any, download: Download, stem: str, made: Made, *, disabled: bool = False) -> None:
+    st.download_button(
+        download.label,
+        partial(download.content, subject, made),
+        file_name=f"optviz_{stem}{download.suffix}",
+        mime=download.mime,
+        icon=download.icon,
+        key=desk.key(f"download{download.suffix}"),
+        help=download.help,
+        on_click="ignore",  # nothing on the page changes
+        disabled=disabled,
+        width="stretch",
+    )
 
 
 def _is_code(download: Download) -> bool:

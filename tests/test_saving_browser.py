@@ -1,0 +1,150 @@
+"""Saving pictures, in real Chromium: what stands on the canvases is in the file, and the file knows where it is from."""
+
+import io
+import json
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from browsing import Visitor
+from optviz.export import charts_to_html
+from optviz.figures.phase_map import phase_map_record
+from optviz.figures.theme import style
+from optviz.phase_map import PLANE, measure
+
+SVG = "{http://www.w3.org/2000/svg}"
+RACE = "/descent?steps=200&racer=adam~lr~0.05&racer=sgd~lr~0.001&racer=rmsprop~lr~0.01"
+
+
+class Charts(Visitor):
+    """A visitor of a page whose picture is a chart."""
+
+    stage = ".oz-chart"
+
+
+class Walker(Visitor):
+    """A visitor of the backpropagation walk."""
+
+    stage = ".oz-walk"
+
+
+def saved(page, name: str, kind: str) -> tuple[bytes, str]:
+    """The file that a picture's menu gives, opened and pressed by keys alone, and what it is called."""
+    menu = page.locator(f'.oz-save:has(summary[aria-label="Save picture: {name}"])').first
+    menu.locator("summary").focus()
+    page.keyboard.press("Enter")
+    button = menu.get_by_role("button", name=f"Save picture: {name}, as {kind}")
+    button.focus()
+    with page.expect_download() as download:
+        page.keyboard.press("Enter")
+    return Path(download.value.path()).read_bytes(), download.value.suggested_filename
+
+
+def rgb(color: str) -> np.ndarray:
+    return np.array([int(color[i : i + 2], 16) for i in (1, 3, 5)])
+
+
+def nearest(picture: Image.Image, color: str) -> int:
+    """How many pixels have a colour, to within what a smooth edge changes."""
+    return int((np.abs(np.asarray(picture.convert("RGB")).astype(int) - rgb(color)).max(axis=-1) < 8).sum())
+
+
+def test_a_race_is_saved_with_its_paths(visitor):
+    guest = visitor().open(RACE).at_the_end()
+    title = guest.page.locator(".oz-plane .oz-title").inner_text()
+    keys = ("adam", "sgd", "rmsprop")
+
+    text, name = saved(guest.page, title, "SVG")
+    assert name == "optviz_descent_Rosenbrock_from_above.svg"
+    root = ElementTree.fromstring(text)
+    assert guest.page.url in (root.findtext(f"{SVG}desc") or "")
+    lines = [path for path in root.iter(f"{SVG}path") if path.get("stroke-width") == "3" and path.get("fill") == "none"]
+    runs = [path for path in lines if len(path.get("d", "")) > 100]  # the others are swatches
+    assert sorted(path.get("stroke") or "" for path in runs) == sorted(style(key).color for key in keys)
+    texts = {node.text for node in root.iter(f"{SVG}text")}
+    assert {"Adam", "SGD", "RMSProp", title} <= texts
+
+    # the last vertex of Adam's line is where the probe says that its head is
+    (adam,) = (path for path in runs if path.get("stroke") == style("adam").color)
+    x, y = (float(part) for part in (adam.get("d") or "").replace("M", "L").split("L")[-1].split(","))
+    left, top = guest.page.evaluate(
+        """() => { const { left, top } = document.querySelector('.oz-plane .oz-sprites').getBoundingClientRect();
+                   return [left, top] }"""
+    )
+    assert guest.pixel(*guest.probe()["heads"]["Adam"]) == pytest.approx((x + left, y + top), abs=0.1)
+
+    png, name = saved(guest.page, title, "PNG")
+    assert name.endswith(".png")
+    picture = Image.open(io.BytesIO(png))
+    picture.load()
+    assert isinstance(picture, Image.Image)
+    facts = getattr(picture, "text", {})
+    assert (facts["Source"], facts["Software"], facts["Title"]) == (guest.page.url, "optviz", title)
+    plot = guest.page.locator(".oz-plane .oz-plot").bounding_box()
+    assert plot is not None
+    assert picture.width >= 2 * plot["width"]
+    assert picture.height >= 2 * plot["height"]
+    for key in keys:
+        assert nearest(picture, style(key).color) > 200  # a head alone has more
+
+
+def test_a_curve_is_saved_with_the_steps_it_stands_over(visitor):
+    guest = visitor().open(RACE).at_the_end()
+    root = ElementTree.fromstring(saved(guest.page, "Loss f", "SVG")[0])
+    texts = ["".join(node.itertext()) for node in root.iter(f"{SVG}text")]
+    assert {"step", "0", "200"} <= set(texts)
+
+
+def test_what_is_hidden_stays_hidden(visitor):
+    guest = visitor().open(RACE).at_the_end()
+    title = guest.page.locator(".oz-plane .oz-title").inner_text()
+    guest.page.get_by_role("button", name="SGD").first.click()
+    root = ElementTree.fromstring(saved(guest.page, title, "SVG")[0])
+    assert style("sgd").color not in {path.get("stroke") for path in root.iter(f"{SVG}path")}
+
+
+def test_a_map_is_saved(window):
+    guest = window(Charts).open("/phase_map?resolution=32")
+    root = ElementTree.fromstring(saved(guest.page, "this chart", "SVG")[0])
+    texts = {"".join(node.itertext()) for node in root.iter(f"{SVG}text")}
+    assert {"Learning rate η", "Momentum ρ"} <= texts
+    png, name = saved(guest.page, "this chart", "PNG")
+    assert name == "optviz_phase_map.png"
+    picture = Image.open(io.BytesIO(png))
+    chart = guest.page.locator(".oz-chart").bounding_box()
+    assert chart is not None
+    assert picture.width >= 2 * chart["width"]
+    assert len(picture.convert("RGB").getcolors(1 << 24) or []) > 50
+
+
+def test_a_walk_is_saved_as_it_stands(window):
+    guest = window(Walker).open("/backprop")
+    guest.page.get_by_role("button", name="Jump to end").click()
+    guest.until(lambda state: state["phase"] == "done", "the end")
+    root = ElementTree.fromstring(saved(guest.page, "the network as it stands", "SVG")[0])
+    texts = {"".join(node.itertext()) for node in root.iter(f"{SVG}text")}
+    shown = {text for node in guest.probe()["nodes"].values() for text in node}
+    assert shown <= texts
+    assert not any("var(" in (node.get("style") or "") for node in root.iter())
+
+
+def test_charts_on_a_page_of_their_own(context, tmp_path):
+    """Without a server: the page draws its chart, and saves it without telling where on the disk it lies."""
+    map_ = PLANE.request
+    record = phase_map_record(map_, measure(map_), None, None, "")
+    (tmp_path / "map.html").write_text(charts_to_html("Phase map", [{**record, "title": "The map"}]), encoding="utf-8")
+    page = context.new_page()
+    said: list[str] = []
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("request", lambda request: request.url.startswith("http") and said.append(request.url))
+    page.goto((tmp_path / "map.html").as_uri())
+    page.wait_for_selector(".oz-chart[data-ready=true]")
+    text, name = saved(page, "The map", "SVG")
+    assert name == "optviz_map_The_map.svg"
+    assert str(tmp_path) not in text.decode()
+    assert page.locator(".oz-chart").get_attribute("aria-label") == json.loads(json.dumps(record["alt"]))
+    assert said == []
+    page.close()
