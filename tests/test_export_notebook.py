@@ -58,7 +58,10 @@ def test_a_races_notebook_gives_its_numbers(tmp_path):
 
 
 def test_a_trainings_notebook_gives_its_numbers(tmp_path):
-    told = 'assert len(names["fig"].data) == 1\n((_, losses, judged),) = names["runs"].values()\nprint(json.dumps([losses, judged["test"]]))\n'
+    told = """assert len(names["fig"].data) == 1
+((_, losses, judged),) = names["runs"].values()
+print(json.dumps([losses, judged["test"]]))
+"""
     losses, (loss, accuracy) = json.loads(finished(to_notebook(TRAINING, "jax"), told, tmp_path).splitlines()[-1])
     (history,) = advance(TRAINING, begin(TRAINING), TRAINING.steps).histories
     np.testing.assert_allclose(losses, history.loss[0], rtol=1e-6)

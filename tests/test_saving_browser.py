@@ -1,4 +1,4 @@
-"""Saving pictures, in real Chromium: what stands on the canvases is in the file, and the file knows where it is from."""
+"""Saving pictures, in real Chromium: what stands on the canvases is in the file, which knows where it is from."""
 
 import io
 import json

@@ -85,16 +85,16 @@ $style
 $script
 const record = JSON.parse(document.getElementById("record").textContent);
 const main = document.querySelector("main");
-$draw
-draw();
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+$fill
+fill();
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", fill);
 </script>
 </body>
 </html>
 """)
 
 
-RACE = "const draw = () => show({ data: record, parentElement: main, setTriggerValue() {} });"
+RACE = "const fill = () => show({ data: record, parentElement: main, setTriggerValue() {} });"
 CHARTS = """const places = record.map(({ title }) => {
   const section = main.appendChild(document.createElement("section"));
   if (title) section.appendChild(document.createElement("h2")).textContent = title;
@@ -104,7 +104,7 @@ CHARTS = """const places = record.map(({ title }) => {
 });
 const bytes = (value) => new TextEncoder().encode(JSON.stringify(value));
 const shown = (one, i) => showChart({ data: bytes(one), parentElement: places[i], setTriggerValue() {} });
-const draw = () => record.forEach(shown);"""
+const fill = () => record.forEach(shown);"""
 
 
 def to_html(experiment: Experiment, runs: Sequence[Run], *, link: str = "") -> str:
@@ -117,7 +117,7 @@ def to_html(experiment: Experiment, runs: Sequence[Run], *, link: str = "") -> s
         plotly=plotly_script(),
         style=style(),
         script=script(),
-        draw=RACE,
+        fill=RACE,
     )
 
 
@@ -135,7 +135,7 @@ def charts_to_html(title: str, charts: Sequence[dict[str, Any]], *, link: str = 
         plotly=plotly_script(),
         style=style() + chart.style(),
         script=chart.script(),
-        draw=CHARTS,
+        fill=CHARTS,
     )
 
 

@@ -32,7 +32,7 @@ function createSaver(picture) {
     };
     kinds.append(button);
   }
-  box.onkeydown = (event) => event.key === "Escape" && (close(), summary.focus());
+  box.addEventListener("keydown", (event) => event.key === "Escape" && (close(), summary.focus()));
   box.addEventListener("focusout", (event) => box.contains(event.relatedTarget) || close());
   const name = (text) => {
     const words = `Save picture: ${text}`;
