@@ -43,7 +43,7 @@ from optviz.tuning import tuned_lr_network
 from optviz.ui.chart import chart
 from optviz.ui.controls import folded
 from optviz.ui.desk import Desk
-from optviz.ui.lesson import verdict
+from optviz.ui.lesson import say_verdict
 from optviz.ui.panel import Box, Choice, Field, Part, Words, panel
 from optviz.ui.parts import field_of, start_box, surface_choice, surface_numbers, within
 from optviz.ui.presets import RAVINE
@@ -355,7 +355,7 @@ def claim_words(desk: Desk[Calibration], curves: Sequence[Curve]) -> Measured | 
     if measured is None and not any(curve.best is not None for curve in curves):
         st.markdown(":material/hourglass_empty: Nothing is measured yet, or every run diverged.")
     else:
-        st.markdown(verdict(measured))
+        say_verdict(desk, measured)
     return measured
 
 

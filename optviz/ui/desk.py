@@ -15,6 +15,8 @@ from typing import Any, Generic, Protocol, TypeVar
 import streamlit as st
 
 from optviz import link
+from optviz.lecture import FIELDS
+from optviz.ui.present import presented
 
 E = TypeVar("E")
 PRESET = "claim"  # the field of a link that names a preset
@@ -76,11 +78,14 @@ class Desk(Generic[E]):
     def open(self, arrived: bool) -> None:
         """Read the address, in a full run. A visitor who has `arrived` from another page without an address of their
         own finds the desk as they left it."""
-        address = {name: st.query_params.get_all(name) for name in st.query_params}
-        coming_back = arrived and not address and self.key("experiment") in st.session_state
+        whole, apart = {name: st.query_params.get_all(name) for name in st.query_params}, presented()
+        address = {name: texts for name, texts in whole.items() if not (apart and name in FIELDS)}
+        coming_back = arrived and not whole and self.key("experiment") in st.session_state
         if coming_back:  # also for a second run, if this one is broken off before it has written the address
             st.session_state[self.key("address")] = address
         if address == st.session_state.get(self.key("address")):
+            if apart != st.session_state.get(self.key("presented")):  # the experiment stays, the address changes
+                st.session_state[self.key("address")] = None
             return
         name = (address.pop(PRESET, None) or [None])[-1]
         st.session_state[self.key("preset")] = name if name in self.presets else None
@@ -104,10 +109,12 @@ class Desk(Generic[E]):
         """Write the experiment into the address."""
         changed = self.codec.to_query(self.experiment, self.default)
         address = {**({PRESET: [self.preset]} if self.preset else {}), **changed}
+        apart = presented()
         shown = {name: st.query_params.get_all(name) for name in st.query_params}
-        if address != shown or st.session_state.get(self.key("address")) is None:
-            st.query_params.from_dict(address)
+        if {**address, **apart} != shown or st.session_state.get(self.key("address")) is None:
+            st.query_params.from_dict({**address, **apart})
         st.session_state[self.key("address")] = address
+        st.session_state[self.key("presented")] = apart
 
     def callback(self, change: Callable[[E, Any], E], key: str | None = None) -> Callable[[], None]:
         """What a widget calls when the visitor used it: `change(experiment, value of the widget)` goes on the desk.

@@ -37,7 +37,7 @@ from optviz.spec import Param, number
 from optviz.ui.chart import chart
 from optviz.ui.controls import folded
 from optviz.ui.desk import Desk
-from optviz.ui.lesson import verdict
+from optviz.ui.lesson import say_verdict
 from optviz.ui.panel import Box, Choice, Field, Part, Words, panel
 from optviz.ui.parts import field_of, start_box, surface_choice, surface_numbers, within
 from optviz.ui.presets import RAVINE
@@ -214,7 +214,7 @@ def claim_words(desk: Desk[FairRace], claims: Any, entrants: Sequence[Entrant]) 
     """The verdict on the open claim, with the numbers of this race."""
     claim = claims.get(desk.preset or "")
     if claim is not None:
-        st.markdown(verdict(claim.measure(desk.experiment, entrants)))
+        say_verdict(desk, claim.measure(desk.experiment, entrants))
 
 
 def table(desk: Desk[FairRace], entrants: Sequence[Entrant]) -> None:

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import plotly
 import streamlit as st
 
+from optviz.lecture import Lectures
+from optviz.ui import present
 from optviz.ui.stage import prepare
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 ICON = Path(__file__).with_name("icon.png")
+UNPRESENTED = ("pages/glossary.py", present.HANDOUT)  # no list leads to them
 FIRST_PAGE = 4.0  # seconds that a fresh server may need for its first page
 
 
@@ -159,16 +162,31 @@ def frame(path: str) -> Frame:
     page = next(page for page in PAGES if page.path == path)
     st.set_page_config(page_title=f"{page.title} · optviz", page_icon=str(ICON), layout="wide")
     st.html(MARGINS)
+    paths = {
+        Path(page.path).stem if page.group else "home": page.path for page in PAGES if page.path not in UNPRESENTED
+    }
+    shown = present.read(path, Lectures(tuple(paths)))
     with st.container(horizontal=True, vertical_alignment="center", key="navigation"):
         st.page_link("app.py", label="**optviz**", icon=PAGES[0].icon, help=PAGES[0].help)
         for group in GROUPS:
             _offer(group, page)
         prepare()  # has no size of its own, and would cost a row elsewhere
         st.space("stretch")
-        tools = st.container(horizontal=True, width="content")
+        with st.container(horizontal=True, width="content", key="tools"):
+            tools = st.container(horizontal=True, width="content")
+            if shown is None and path != present.HANDOUT:
+                present.begin_button()
+    if shown:
+        present.bar(shown, paths)
     arrived = st.session_state.get("page") != path
     st.session_state["page"] = path
     return Frame(arrived, tools)
+
+
+def presentable() -> dict[str, str]:
+    """The pages that a list of experiments may lead to: their names in links, and their paths."""
+    paths = [page.path for page in PAGES if page.path not in UNPRESENTED]
+    return {"home" if path == "app.py" else Path(path).stem: path for path in paths}
 
 
 def pages_of(group: str) -> list[Page]:

@@ -50,6 +50,12 @@ def claim_panel(desk: Desk, claims: Mapping[str, C], measure: Callable[[C], Meas
         st.markdown(f"{claim.says}\n\n{verdict(measured)}" if measure else claim.says)
 
 
+def say_verdict(desk: Desk, measured: Measured | None) -> None:
+    """The verdict, where it stands apart from its claim. Whoever presents may hide both, for all to predict first."""
+    with st.container(key=desk.key("verdict")):
+        st.markdown(verdict(measured))
+
+
 def verdict(measured: Measured | None) -> str:
     """What was measured, as a line of Markdown."""
     if measured is None:

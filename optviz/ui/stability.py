@@ -41,7 +41,7 @@ from optviz.ui import presets
 from optviz.ui.chart import chart
 from optviz.ui.controls import folded
 from optviz.ui.desk import Desk
-from optviz.ui.lesson import verdict
+from optviz.ui.lesson import say_verdict
 from optviz.ui.panel import Action, Box, Choice, Field, Part, panel
 from optviz.ui.parts import field_of, start_box, surface_choice, surface_numbers, within
 from optviz.ui.tiles import in_tiles
@@ -336,7 +336,7 @@ def claim_words(desk: Desk[Stability], found: Sequence[Curve]) -> None:
     """What the open claim says of this run, or what the page's own claims do."""
     stability = desk.experiment
     own = {"network": "C17", "surface": "C17b"}[stability.mode]
-    st.markdown(verdict(CLAIMS[desk.preset or own].measure(stability, found)))
+    say_verdict(desk, CLAIMS[desk.preset or own].measure(stability, found))
 
 
 def table(desk: Desk[Stability], found: Sequence[Curve]) -> None:

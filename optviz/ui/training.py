@@ -46,7 +46,7 @@ from optviz.tuning import tuned_lr_network
 from optviz.ui.controls import control, folded
 from optviz.ui.desk import Desk
 from optviz.ui.jobs import Glance, Job, busy, job_of_visitor
-from optviz.ui.lesson import verdict
+from optviz.ui.lesson import say_verdict
 from optviz.ui.stage import stage
 
 UPLOAD = "="  # stands in the list of data sets for a visitor's own table
@@ -523,7 +523,7 @@ def claim_verdict(desk: Desk, glance: Glance) -> None:
         with st.spinner("Measuring …"):
             known = asked, claim.measure(glance.training, glance.progress)
         glance.memo["claim"] = known
-    st.markdown(verdict(known[1]))
+    say_verdict(desk, known[1])
 
 
 def status(desk: Desk[Training], glance: Glance, titles: Sequence[str] = ()) -> None:
