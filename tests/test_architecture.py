@@ -14,8 +14,9 @@ ROOT = Path(__file__).parents[1]
 
 # From the bottom up. A room may import from the rooms below it; rooms on one line do not know each other.
 LAYERS = [
-    {"spec", "programs", "expression"},
+    {"spec", "programs", "expression", "questions"},
     {"stationary", "query", "verdict"},
+    {"lecture"},
     {"surfaces", "optimizers", "schedules", "datasets", "networks"},
     {"problems", "tuning", "backprop", "quadratic"},
     {"descent"},
@@ -60,6 +61,7 @@ HOMES = {
     "streamlit": ("optviz/ui/", "pages/", "app.py"),
     "plotly": ("optviz/figures/", "optviz/ui/frame.py"),  # frame: the fallback copy of plotly.js lies in the wheel
     "optax": ("optviz/optimizers.py",),
+    "segno": ("optviz/export/",),
     "pandas": (),
     "sklearn": (),
 }

@@ -9,15 +9,19 @@ from optviz.export.notebook import to_notebook
 from optviz.export.page import charts_to_html, to_html
 from optviz.export.python import to_python
 from optviz.export.rules import FLAVOURS
+from optviz.export.sheet import QR_AT_MOST, Task, qr, to_sheet
 from optviz.export.table import Made, Table, race_table, table_to_csv, tables_to_json, to_csv
 
 __all__ = [
     "FLAVOURS",
+    "QR_AT_MOST",
     "Made",
     "Table",
+    "Task",
     "charts_to_html",
     "history_to_csv",
     "history_to_json",
+    "qr",
     "race_table",
     "refused",
     "table_to_csv",
@@ -27,4 +31,5 @@ __all__ = [
     "to_html",
     "to_notebook",
     "to_python",
+    "to_sheet",
 ]

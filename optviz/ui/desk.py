@@ -101,7 +101,7 @@ class Desk(Generic[E]):
         """Show what could not be read of a link or an input, until something else is changed."""
         for message in st.session_state.get(self.key("messages"), []):
             sentence, _, drawing = message.partition("\n\n")  # a formula with a caret below the place needs its columns
-            st.warning(_plain(sentence), icon=":material/error_outline:")
+            st.warning(plain(sentence), icon=":material/error_outline:")
             if drawing:
                 st.code(drawing, language=None)
 
@@ -140,6 +140,6 @@ class Desk(Generic[E]):
         st.session_state[self.key("messages")] = refused
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Markdown that shows `text` letter by letter: a message quotes the link, which might hold an image's address."""
     return re.sub(r"([\\`*_{}\[\]()<>#$:~|!])", r"\\\1", text)

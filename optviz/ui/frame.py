@@ -128,6 +128,13 @@ PAGES = (
         "Networks",
         "Walk through a small network, one node at a time: forward, then back by the chain rule.",
     ),
+    Page(
+        "pages/handout.py",
+        "Handout",
+        ":material/co_present:",
+        "Help",
+        "For teachers: pick experiments, ask, and hand out one link, a QR code and a sheet to print.",
+    ),
     Page("pages/glossary.py", "Glossary", ":material/dictionary:", "Help", "Every word and symbol, in one sentence."),
 )
 
@@ -136,7 +143,7 @@ GROUPS = {  # in the order of the navigation; the pages of each stand behind one
     "Maps": "Thousands of runs at once: whole planes of hyperparameters, all starts, with the theory drawn on top.",
     "Learning rate": "The number that matters most: how to choose it, and how to change it on the way.",
     "Networks": "Small networks are trained while you watch, and taken apart.",
-    "Help": "What a word or a symbol means.",
+    "Help": "What a word or a symbol means, and lists of experiments for a class.",
 }
 
 
