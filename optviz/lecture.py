@@ -78,7 +78,9 @@ class Item:
     def __post_init__(self):
         if not re.fullmatch("[a-z_]{1,32}", self.page):
             raise ValueError(f"a page has a name such as descent, not “{self.page[:32]}”")
-        object.__setattr__(self, "fields", tuple((name, text) for name, text in self.fields if name not in FIELDS))
+        names = [name for name in dict.fromkeys(name for name, _ in self.fields) if name not in FIELDS]
+        grouped = tuple(pair for name in names for pair in self.fields if pair[0] == name)  # as addresses keep them
+        object.__setattr__(self, "fields", grouped)
         for text in (part for pair in self.fields for part in pair):
             _printable("a field of a link", text, FIELD_AT_MOST)
         if len(urlencode(self.fields)) > ADDRESS_AT_MOST:

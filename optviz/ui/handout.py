@@ -31,7 +31,7 @@ from optviz import (
     taylor,
     training_link,
 )
-from optviz.export import QR_AT_MOST, Task, qr, to_sheet
+from optviz.export import Task, qr, to_sheet
 from optviz.lecture import (
     CLAIM,
     MINUTES,
@@ -157,7 +157,7 @@ def title_of(item: Item) -> str:
 def says_of(item: Item) -> str:
     """What the course says of it; "" where there is no claim, or where it was changed."""
     card = homes()[item.page].cards.get(item.claim)
-    return card.says if card and len(item.fields) == 1 else ""
+    return f"{card.title}. {card.says}" if card and len(item.fields) == 1 else ""
 
 
 def for_students(lecture: Lecture) -> Lecture:
@@ -171,9 +171,15 @@ def base_of(url: str | None) -> str:
 
 
 def sheet_of(lecture: Lecture, base: str) -> str:
-    """The sheet to print."""
+    """The sheet to print. A claim's title may tell the answer, so it stands with what the course says."""
     tasks = [
-        Task(title_of(item), item.asked, address(base, item.page, item.query), says_of(item)) for item in lecture.items
+        Task(
+            ", ".join(filter(None, [_page_title(item.page), item.claim])),
+            item.asked,
+            address(base, item.page, item.query),
+            says_of(item),
+        )
+        for item in lecture.items
     ]
     return to_sheet(lecture.topic or "Predict, then run", tasks, address(base, *opened_at(for_students(lecture), 0)))
 
@@ -201,7 +207,7 @@ def choice_panel(desk: Desk[Lecture]) -> None:
         key=key,
         max_chars=LINK_AT_MOST,
         placeholder="Paste its link",
-        help="Any link of this app, from *Copy link* or the address bar. Its page reads it, and all of it must be right.",
+        help="Any link of this app, from *Copy link* or the address bar. All of it must be right.",
         on_change=_add(desk, key, linked),
     )
     st.subheader("Show")
@@ -223,10 +229,9 @@ def choice_panel(desk: Desk[Lecture]) -> None:
         on_change=desk.callback(lambda old, size: replace(old, size=size or old.size), key),
     )
     key = _holding(desk, "hide", list(lecture.hide))
-    st.pills(
+    st.multiselect(
         "Out of sight",
         list(PARTS),
-        selection_mode="multi",
         key=key,
         help="A key brings each back. " + " ".join(f"**{part}**: {what}." for part, what in PARTS.items()),
         on_change=desk.callback(lambda old, parts: replace(old, hide=tuple(parts)), key),
@@ -259,9 +264,10 @@ def list_panel(desk: Desk[Lecture]) -> None:
                 _button(desk, place, "down", ":material/arrow_downward:", partial(_swapped, place, place + 1), last)
                 _button(desk, place, "out of the list", ":material/delete:", partial(_without, place))
             key = _holding(desk, f"question-{place}", item.asked)
-            st.text_input(
+            st.text_area(
                 f"Question {place + 1}",
                 key=key,
+                height="content",
                 max_chars=QUESTION_AT_MOST,
                 placeholder="What do you expect to see, and why?",
                 label_visibility="collapsed",
@@ -288,7 +294,7 @@ def given_panel(desk: Desk[Lecture]) -> None:
             label="Present now",
             icon=":material/co_present:",
             query_params=query,
-            help="Opens the first experiment. Page Down and Page Up, as a presenter's remote sends them, lead on and back.",
+            help="Opens the first experiment. Page Down and Page Up (or a remote) lead on and back.",
         )
         st.download_button(
             "Sheet to print",
