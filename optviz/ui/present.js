@@ -4,7 +4,7 @@ const SECOND = 1000
 const bars = new WeakMap()
 
 export default function ({ parentElement, data, setTriggerValue }) {
-  const button = parentElement.querySelector(".oz-present-button")
+  const button = parentElement.querySelector(".oz-present-begin")
   const root = button ?? parentElement.querySelector(".oz-lectern")
   let bar = bars.get(root)
   if (!bar) {

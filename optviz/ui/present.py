@@ -25,7 +25,7 @@ _STYLE = (_HERE / "present.css").read_text(encoding="utf-8")
 _SCRIPT = (_HERE / "present.js").read_text(encoding="utf-8")
 _BEGIN = component(
     "optviz_present",
-    html='<button type="button" class="oz-present-button"></button>\n',
+    html='<button type="button" class="oz-present-button oz-present-begin"></button>\n',
     css=_STYLE,
     js=_SCRIPT,
     isolate_styles=False,
