@@ -19,16 +19,11 @@ from optviz.link import to_query
 from optviz.optimizers import OPTIMIZERS
 from optviz.surfaces import SURFACES
 from optviz.ui.desk import Desk
-from optviz.ui.frame import prepare_server
+from optviz.ui.opening import open_desk
 from optviz.ui.presets import RAVINE, SADDLE, WORTH_A_LOOK
 from optviz.ui.race import stage_panel
-from optviz.ui.share import toolbar
 
-prepare_server(warm=RAVINE)
-desk = Desk("home", default=SADDLE)
-desk.open(arrived=opened.arrived)
-with opened.tools:
-    toolbar(desk)
+desk = open_desk(opened, Desk("home", default=SADDLE))
 
 
 @st.fragment

@@ -8,18 +8,16 @@ opened = frame("pages/backprop.py")  # this goes to the browser before the rest 
 
 from optviz import backprop
 from optviz.ui.desk import Desk
-from optviz.ui.frame import prepare_server
 from optviz.ui.measured import walk_exports
-from optviz.ui.presets import RAVINE, TWO_PATHS, WALKS
-from optviz.ui.share import toolbar
+from optviz.ui.opening import open_desk
+from optviz.ui.presets import TWO_PATHS, WALKS
 from optviz.ui.walk import claim_panel, controls_panel, examples_menu, walk_panel
 
-prepare_server(warm=RAVINE)
-desk = Desk("backprop", default=TWO_PATHS, presets={"C2": TWO_PATHS}, codec=backprop)
-desk.open(arrived=opened.arrived)
-with opened.tools:
-    examples_menu(WALKS, TWO_PATHS)
-    toolbar(desk)
+desk = open_desk(
+    opened,
+    Desk("backprop", default=TWO_PATHS, presets={"C2": TWO_PATHS}, codec=backprop),
+    menu=lambda _: examples_menu(WALKS, TWO_PATHS),
+)
 
 
 @st.fragment

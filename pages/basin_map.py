@@ -9,18 +9,13 @@ opened = frame("pages/basin_map.py")  # this goes to the browser before the rest
 from optviz.basin_map import CLAIMS, HILLS
 from optviz.ui.basin_map import CODEC, caption, controls_panel, maps, table
 from optviz.ui.desk import Desk
-from optviz.ui.frame import prepare_server
-from optviz.ui.lesson import claim_panel, claims_menu
+from optviz.ui.lesson import claim_panel
 from optviz.ui.measured import basin_map_exports
-from optviz.ui.presets import RAVINE
-from optviz.ui.share import toolbar
+from optviz.ui.opening import open_desk
 
-prepare_server(warm=RAVINE)
-desk = Desk("basin_map", HILLS, {key: claim.basin_map for key, claim in CLAIMS.items()}, CODEC)
-desk.open(arrived=opened.arrived)
-with opened.tools:
-    claims_menu(desk, CLAIMS)
-    toolbar(desk)
+desk = open_desk(
+    opened, Desk("basin_map", HILLS, {key: claim.basin_map for key, claim in CLAIMS.items()}, CODEC), CLAIMS
+)
 
 
 @st.fragment

@@ -20,18 +20,13 @@ from optviz.ui.calibration import (
     ticking,
 )
 from optviz.ui.desk import Desk
-from optviz.ui.frame import prepare_server
-from optviz.ui.lesson import claim_panel, claims_menu
+from optviz.ui.lesson import claim_panel
 from optviz.ui.measured import calibration_exports
-from optviz.ui.presets import RAVINE
-from optviz.ui.share import toolbar
+from optviz.ui.opening import open_desk
 
-prepare_server(warm=RAVINE)
-desk = Desk("calibration", CODEC.surface, {key: claim.calibration for key, claim in CLAIMS.items()}, CODEC)
-desk.open(arrived=opened.arrived)
-with opened.tools:
-    claims_menu(desk, CLAIMS)
-    toolbar(desk)
+desk = open_desk(
+    opened, Desk("calibration", CODEC.surface, {key: claim.calibration for key, claim in CLAIMS.items()}, CODEC), CLAIMS
+)
 
 
 @st.fragment

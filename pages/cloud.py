@@ -10,19 +10,12 @@ from optviz import cloud_link
 from optviz.cloud import CLAIMS, VALLEY
 from optviz.ui.cloud import cloud_panel, controls_panel, floors_panel, words
 from optviz.ui.desk import Desk
-from optviz.ui.frame import prepare_server
-from optviz.ui.lesson import claim_panel, claims_menu
+from optviz.ui.lesson import claim_panel
 from optviz.ui.measured import cloud_exports
-from optviz.ui.presets import RAVINE
-from optviz.ui.share import toolbar
+from optviz.ui.opening import open_desk
 from optviz.ui.turns import in_turn
 
-prepare_server(warm=RAVINE)
-desk = Desk("cloud", VALLEY, {key: claim.cloud for key, claim in CLAIMS.items()}, cloud_link)
-desk.open(arrived=opened.arrived)
-with opened.tools:
-    claims_menu(desk, CLAIMS)
-    toolbar(desk)
+desk = open_desk(opened, Desk("cloud", VALLEY, {key: claim.cloud for key, claim in CLAIMS.items()}, cloud_link), CLAIMS)
 
 
 @st.fragment

@@ -11,20 +11,18 @@ from streamlit.delta_generator import DeltaGenerator
 from optviz.rate_claims import ON_SURFACES
 from optviz.ui.desk import Desk
 from optviz.ui.exports import export_panel
-from optviz.ui.frame import prepare_server
-from optviz.ui.lesson import claim_panel, claims_menu, measured_on
+from optviz.ui.lesson import claim_panel, measured_on
 from optviz.ui.looks import look_panel
+from optviz.ui.opening import open_desk
 from optviz.ui.presets import RAVINE
 from optviz.ui.race import controls_panel, formulas, memory_panel, stage_panel, states, surface_choice, table
-from optviz.ui.share import toolbar
 from optviz.ui.turns import in_turn
 
-prepare_server(warm=RAVINE)
-desk = Desk("descent", default=RAVINE, presets={key: claim.experiment for key, claim in ON_SURFACES.items()})
-desk.open(arrived=opened.arrived)
-with opened.tools:
-    claims_menu(desk, ON_SURFACES)
-    toolbar(desk)
+desk = open_desk(
+    opened,
+    Desk("descent", default=RAVINE, presets={key: claim.experiment for key, claim in ON_SURFACES.items()}),
+    ON_SURFACES,
+)
 
 
 @st.fragment

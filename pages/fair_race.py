@@ -10,18 +10,13 @@ from optviz.fair_race import CLAIMS, NOISY_VALLEY
 from optviz.ui.calibration import optimizers_choice
 from optviz.ui.desk import Desk
 from optviz.ui.fair_race import CODEC, claim_words, controls_panel, race_panel, table, words
-from optviz.ui.frame import prepare_server
-from optviz.ui.lesson import claim_panel, claims_menu
+from optviz.ui.lesson import claim_panel
 from optviz.ui.measured import fair_race_exports
-from optviz.ui.presets import RAVINE
-from optviz.ui.share import toolbar
+from optviz.ui.opening import open_desk
 
-prepare_server(warm=RAVINE)
-desk = Desk("fair_race", NOISY_VALLEY, {key: claim.race for key, claim in CLAIMS.items()}, CODEC)
-desk.open(arrived=opened.arrived)
-with opened.tools:
-    claims_menu(desk, CLAIMS)
-    toolbar(desk)
+desk = open_desk(
+    opened, Desk("fair_race", NOISY_VALLEY, {key: claim.race for key, claim in CLAIMS.items()}, CODEC), CLAIMS
+)
 
 
 @st.fragment

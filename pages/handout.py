@@ -7,16 +7,10 @@ from optviz.ui.frame import frame
 opened = frame("pages/handout.py")  # this goes to the browser before the rest is imported
 
 from optviz.ui.desk import Desk
-from optviz.ui.frame import prepare_server
 from optviz.ui.handout import CODEC, STARTER, choice_panel, given_panel, list_panel
-from optviz.ui.presets import RAVINE
-from optviz.ui.share import toolbar
+from optviz.ui.opening import open_desk
 
-prepare_server(warm=RAVINE)
-desk = Desk("handout", default=STARTER, codec=CODEC)
-desk.open(arrived=opened.arrived)
-with opened.tools:
-    toolbar(desk)
+desk = open_desk(opened, Desk("handout", default=STARTER, codec=CODEC))
 
 
 @st.fragment

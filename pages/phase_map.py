@@ -9,9 +9,8 @@ opened = frame("pages/phase_map.py")  # this goes to the browser before the rest
 from optviz import phase_map_link
 from optviz.phase_map import CLAIMS, PLANE
 from optviz.ui.desk import Desk
-from optviz.ui.frame import prepare_server
-from optviz.ui.lesson import claims_menu
 from optviz.ui.measured import phase_map_exports
+from optviz.ui.opening import open_desk
 from optviz.ui.phase_map import (
     cell_panel,
     claim_words,
@@ -21,16 +20,13 @@ from optviz.ui.phase_map import (
     map_panel,
     words,
 )
-from optviz.ui.presets import RAVINE
-from optviz.ui.share import toolbar
 
-prepare_server(warm=RAVINE)
-desk = Desk("phase_map", PLANE, {key: claim.map for key, claim in CLAIMS.items()}, phase_map_link)
-desk.open(arrived=opened.arrived)
-with opened.tools:
-    examples_menu(desk)
-    claims_menu(desk, CLAIMS)
-    toolbar(desk)
+desk = open_desk(
+    opened,
+    Desk("phase_map", PLANE, {key: claim.map for key, claim in CLAIMS.items()}, phase_map_link),
+    CLAIMS,
+    menu=examples_menu,
+)
 
 
 @st.fragment

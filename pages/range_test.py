@@ -8,10 +8,8 @@ opened = frame("pages/range_test.py")  # this goes to the browser before the res
 
 from optviz.range_test import DIGITS, RANGE_CLAIMS
 from optviz.ui.desk import Desk
-from optviz.ui.frame import prepare_server
-from optviz.ui.lesson import claims_menu
 from optviz.ui.measured import range_test_exports
-from optviz.ui.presets import RAVINE
+from optviz.ui.opening import open_desk
 from optviz.ui.range_test import (
     CODEC,
     claim,
@@ -22,14 +20,10 @@ from optviz.ui.range_test import (
     smoothing_panel,
     subject_panel,
 )
-from optviz.ui.share import toolbar
 
-prepare_server(warm=RAVINE)
-desk = Desk("range_test", DIGITS, {key: claim.test for key, claim in RANGE_CLAIMS.items()}, CODEC)
-desk.open(arrived=opened.arrived)
-with opened.tools:
-    claims_menu(desk, RANGE_CLAIMS)
-    toolbar(desk)
+desk = open_desk(
+    opened, Desk("range_test", DIGITS, {key: claim.test for key, claim in RANGE_CLAIMS.items()}, CODEC), RANGE_CLAIMS
+)
 
 
 @st.fragment

@@ -11,9 +11,8 @@ from optviz.scheduled import Runs, titles
 from optviz.training import Training
 from optviz.ui.desk import Desk
 from optviz.ui.exports import export_panel, training_export_panel
-from optviz.ui.frame import prepare_server
-from optviz.ui.lesson import claim_panel, claims_menu, measured_on
-from optviz.ui.presets import RAVINE
+from optviz.ui.lesson import claim_panel, measured_on
+from optviz.ui.opening import open_desk
 from optviz.ui.schedules import (
     CODEC,
     NOISY_VALLEY,
@@ -25,16 +24,10 @@ from optviz.ui.schedules import (
     run_buttons,
     surface_stage,
 )
-from optviz.ui.share import toolbar
 from optviz.ui.training import claim_verdict
 from optviz.ui.turns import in_turn
 
-prepare_server(warm=RAVINE)
-desk: Desk[Runs] = Desk("schedules", NOISY_VALLEY, PRESETS, CODEC)
-desk.open(arrived=opened.arrived)
-with opened.tools:
-    claims_menu(desk, RATE_CLAIMS | NETWORK_RATE_CLAIMS)
-    toolbar(desk)
+desk: Desk[Runs] = open_desk(opened, Desk("schedules", NOISY_VALLEY, PRESETS, CODEC), RATE_CLAIMS | NETWORK_RATE_CLAIMS)
 
 
 @st.fragment

@@ -9,10 +9,9 @@ opened = frame("pages/second_order.py")  # this goes to the browser before the r
 from optviz import second_order_link
 from optviz.taylor import CLAIMS, VALLEY
 from optviz.ui.desk import Desk
-from optviz.ui.frame import prepare_server
-from optviz.ui.lesson import claim_panel, claims_menu
+from optviz.ui.lesson import claim_panel
 from optviz.ui.measured import second_order_exports
-from optviz.ui.presets import RAVINE
+from optviz.ui.opening import open_desk
 from optviz.ui.second_order import (
     controls_panel,
     cost_panel,
@@ -24,14 +23,10 @@ from optviz.ui.second_order import (
     table,
     with_numbers,
 )
-from optviz.ui.share import toolbar
 
-prepare_server(warm=RAVINE)
-desk = Desk("second_order", VALLEY, {key: claim.shown for key, claim in CLAIMS.items()}, second_order_link)
-desk.open(arrived=opened.arrived)
-with opened.tools:
-    claims_menu(desk, CLAIMS)
-    toolbar(desk)
+desk = open_desk(
+    opened, Desk("second_order", VALLEY, {key: claim.shown for key, claim in CLAIMS.items()}, second_order_link), CLAIMS
+)
 
 
 @st.fragment

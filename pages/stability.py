@@ -8,11 +8,9 @@ opened = frame("pages/stability.py")  # this goes to the browser before the rest
 
 from optviz.stability import CLAIMS
 from optviz.ui.desk import Desk
-from optviz.ui.frame import prepare_server
-from optviz.ui.lesson import claim_panel, claims_menu
+from optviz.ui.lesson import claim_panel
 from optviz.ui.measured import stability_exports
-from optviz.ui.presets import RAVINE
-from optviz.ui.share import toolbar
+from optviz.ui.opening import open_desk
 from optviz.ui.stability import (
     CODEC,
     claim_words,
@@ -23,12 +21,9 @@ from optviz.ui.stability import (
     table,
 )
 
-prepare_server(warm=RAVINE)
-desk = Desk("stability", CODEC.surface, {key: claim.stability for key, claim in CLAIMS.items()}, CODEC)
-desk.open(arrived=opened.arrived)
-with opened.tools:
-    claims_menu(desk, CLAIMS)
-    toolbar(desk)
+desk = open_desk(
+    opened, Desk("stability", CODEC.surface, {key: claim.stability for key, claim in CLAIMS.items()}, CODEC), CLAIMS
+)
 
 
 @st.fragment

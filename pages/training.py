@@ -10,10 +10,8 @@ from optviz import training_link
 from optviz.rate_claims import ON_NETWORKS
 from optviz.ui.desk import Desk
 from optviz.ui.exports import training_export_panel
-from optviz.ui.frame import prepare_server
-from optviz.ui.lesson import claim_panel, claims_menu
-from optviz.ui.presets import RAVINE
-from optviz.ui.share import toolbar
+from optviz.ui.lesson import claim_panel
+from optviz.ui.opening import open_desk
 from optviz.ui.training import (
     MOONS,
     claim_verdict,
@@ -24,12 +22,12 @@ from optviz.ui.training import (
     run_panel,
 )
 
-prepare_server(warm=RAVINE)
-desk = Desk("training", MOONS, {key: claim.training for key, claim in ON_NETWORKS.items()}, training_link)
-desk.open(arrived=opened.arrived)
-with opened.tools:
-    claims_menu(desk, ON_NETWORKS)
-    toolbar(desk, also=job_of(desk).reset)
+desk = open_desk(
+    opened,
+    Desk("training", MOONS, {key: claim.training for key, claim in ON_NETWORKS.items()}, training_link),
+    ON_NETWORKS,
+    also=lambda: job_of(desk).reset(),
+)
 
 
 @st.fragment
