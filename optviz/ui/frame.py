@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import plotly
 import streamlit as st
+from streamlit.elements import exception
 
 from optviz.lecture import Lectures
 from optviz.ui import present
@@ -30,6 +31,11 @@ ROOT = Path(__file__).parents[2]
 ICON = Path(__file__).with_name("icon.png")
 UNPRESENTED = ("pages/glossary.py", present.HANDOUT)  # no list leads to them
 FIRST_PAGE = 4.0  # seconds that a fresh server may need for its first page
+SORRY_HERE = "_GENERIC_UNCAUGHT_EXCEPTION_TEXT"
+SORRY = (
+    "Something went wrong here, and it is optviz's fault, not yours. Your experiment is kept in the address: move "
+    "another control, press Reset, or load the page anew. Whoever runs this server finds the details in its log."
+)
 
 
 class Page(NamedTuple):
@@ -239,11 +245,18 @@ def prepare_server(warm: Experiment) -> threading.Timer:
     except OSError as error:  # a read-only home costs a second at each start, nothing else
         logging.getLogger(__name__).warning("Compiled programs are not kept: %s", error)
     _offer_plotly()
+    _say_sorry()
     timer = threading.Timer(FIRST_PAGE, _warm_up, args=(warm,))  # not at once: the first visitor's page comes first
     timer.daemon, timer.name = True, "optviz warm-up"
     timer.start()
     gc.freeze()
     return timer
+
+
+def _say_sorry() -> None:
+    """What a visitor reads where a page fails. Streamlit's own sentence, which stands in its place when no details are
+    shown, speaks of logs on Streamlit Cloud. There is no public way to say another one for all pages and fragments."""
+    setattr(exception, SORRY_HERE, SORRY)
 
 
 def _offer_plotly() -> None:
