@@ -5,6 +5,7 @@ page that a test opens also watches over itself: an error in the page, on its co
 the machine fails the test. The fixtures that hand these out are in conftest.py.
 """
 
+import os
 import shutil
 import socket
 import subprocess
@@ -39,12 +40,14 @@ class Address(str):
 
 
 @contextmanager
-def serving(*options: str) -> Iterator[Address]:
-    """A fresh server of the app; yields its address."""
+def serving(*options: str, before: str = "", **environment: str) -> Iterator[Address]:
+    """A fresh server of the app; yields its address. `before` is code that its process runs first, and `environment`
+    is added to its own."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless", "true"]
+    launch = ["-c", f"{before}\nfrom streamlit.web.cli import main\nmain()"] if before else ["-m", "streamlit"]
+    command = [sys.executable, *launch, "run", "app.py", "--server.headless", "true"]
     command += [
         "--server.port",
         str(port),
@@ -52,7 +55,8 @@ def serving(*options: str) -> Iterator[Address]:
         "127.0.0.1",
         *options,
     ]
-    server = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    surroundings = {**os.environ, **environment}
+    server = subprocess.Popen(command, cwd=ROOT, env=surroundings, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     base = Address(f"http://127.0.0.1:{port}" + next((f"/{o}" for o in options if not o.startswith("-")), ""))
     base.process = server.pid
     try:
