@@ -51,7 +51,9 @@ def test_the_server_speaks_to_nobody_but_its_visitors(tmp_path, context):
 def test_the_ears_hear(tmp_path):
     """The test above can fail: a server that asks a stranger is heard."""
     log = tmp_path / "asked"
-    speak = "import contextlib, socket\nwith contextlib.suppress(OSError), socket.socket(type=socket.SOCK_DGRAM) as s:\n"
+    speak = (
+        "import contextlib, socket\nwith contextlib.suppress(OSError), socket.socket(type=socket.SOCK_DGRAM) as s:\n"
+    )
     speak += "    s.connect(('192.0.2.1', 9))\n"
     with serving(before=EARS + speak, OPTVIZ_TEST_LOG=str(log)):
         asked = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
