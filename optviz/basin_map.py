@@ -104,6 +104,11 @@ class BasinMap:
             raise ValueError("a basin map has no L2 penalty: it would move the minima that the colours stand for")
 
     @property
+    def demand(self) -> dict[str, float]:
+        """How much it asks for, by the names of limits."""
+        return self.on.demand | {"cells": self.cells, "run_steps": self.cells * self.on.steps}
+
+    @property
     def cells(self) -> int:
         """How many runs each racer makes."""
         return self.side**2

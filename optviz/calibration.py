@@ -28,6 +28,7 @@ import numpy as np
 from optviz import doctor
 from optviz.descent import ROOM, begin_together, descend_together, endings
 from optviz.experiment import Experiment, Pick, Racer
+from optviz.limits import CAPACITY
 from optviz.networks import data_loss
 from optviz.optimizers import BETA1, BETA2, MOMENTUM, OPTIMIZERS, SECOND_ORDER
 from optviz.programs import program
@@ -88,8 +89,10 @@ FACTORS = {"surface": 10.0, "network": 2.0}  # a final loss within this factor o
 BLOWN_UP = 10.0  # a network whose loss is this many times what it was before training has diverged
 SIZES_AT_MOST = 8
 SIZES = {"width": (4, 16, 64, 256), "depth": (1, 2, 3, 4, 5, 6)}  # that a visitor begins with
-WORK_AT_MOST = 6e10  # parameters × examples seen × seeds, over all trainings: about a minute of one core
-STEPS_AT_MOST = 1_000_000  # steps × seeds, over all trainings
+WORK_AT_MOST = (
+    CAPACITY.calibration_work
+)  # parameters × examples seen × seeds, over all trainings: about a minute of one core
+STEPS_AT_MOST = CAPACITY.calibration_steps  # steps × seeds, over all trainings
 
 SHAPES = {
     "too small": "a rate below the best, and the run has not come as far: it is on its way, or creeps",
@@ -166,16 +169,27 @@ class Calibration:
             raise ValueError(f"{key} brings its own step length; rates are compared for first-order rules")
         if len(self.sizes) > SIZES_AT_MOST:
             raise ValueError(f"at most {SIZES_AT_MOST} networks, not {len(self.sizes)}")
-        trainings = [self.training(size, self.low) for size in self.sizes]  # raises on a size that cannot be
-        work = (
-            self.count * on.epochs * len(on.parts.train.y) * on.seeds * sum(one.networks[0].size for one in trainings)
-        )
-        if work > WORK_AT_MOST or self.count * on.steps * on.seeds * len(self.sizes) > STEPS_AT_MOST:
+        demand = self.demand  # raises on a size that cannot be
+        work, steps = demand["calibration_work"], demand["calibration_steps"]
+        if work > WORK_AT_MOST or steps > STEPS_AT_MOST:
             raise ValueError(
                 "these are too many trainings, or too long ones: take fewer rates, sizes, seeds or epochs "
                 f"(parameters × examples × epochs × seeds, over all, may be {WORK_AT_MOST:.0e}, not {work:.1e}, and "
-                f"steps × seeds {STEPS_AT_MOST:.0e}, not {self.count * on.steps * on.seeds * len(self.sizes):.1e})"
+                f"steps × seeds {STEPS_AT_MOST:.0e}, not {steps:.1e})"
             )
+
+    @property
+    def demand(self) -> dict[str, float]:
+        """How much it asks for, by the names of limits."""
+        on = self.on
+        if isinstance(on, Experiment):
+            return on.demand | {"run_steps": self.count * on.steps}
+        trainings = [self.training(size, self.low) for size in self.sizes]
+        parameters = sum(one.networks[0].size for one in trainings)
+        return {name: max(one.demand[name] for one in trainings) for name in on.demand} | {
+            "calibration_work": self.count * on.epochs * len(on.parts.train.y) * on.seeds * parameters,
+            "calibration_steps": self.count * on.steps * on.seeds * len(self.sizes),
+        }
 
     @property
     def mode(self) -> str:

@@ -113,12 +113,18 @@ class Cloud:
             raise ValueError(
                 f"{on.entry.title} has no known minimum above which a height could be measured; take another"
             )
-        if self.runs * on.steps > CHANCE_AT_MOST:
+        if self.demand["noise_numbers"] > CHANCE_AT_MOST:
             raise ValueError(
                 f"{self.runs:,} runs × {on.steps:,} steps are too many; together they may be {CHANCE_AT_MOST:,}"
             )
         if not self.low < self.high:
             raise ValueError(f"the smallest rate must be below the largest, not {self.low:g} and {self.high:g}")
+
+    @property
+    def demand(self) -> dict[str, float]:
+        """How much it asks for, by the names of limits."""
+        on = self.experiment
+        return on.demand | {"cells": self.runs, "noise_numbers": self.runs * on.steps}
 
     @property
     def racer(self) -> Racer:

@@ -30,6 +30,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy import cos, pi, sin
 
+from optviz.limits import LIMITS
 from optviz.spec import Catalogue, Entry, Param, Source
 
 
@@ -493,8 +494,8 @@ def standardized(split: Split) -> Split:
 
 # A file of your own --------------------------------------------------------------------------------------------------
 
-BYTES_AT_MOST = 1_000_000
-ROWS_AT_MOST, COLUMNS_AT_MOST, CLASSES_AT_MOST = 5000, 50, 20
+BYTES_AT_MOST = LIMITS.upload_bytes
+ROWS_AT_MOST, COLUMNS_AT_MOST, CLASSES_AT_MOST = LIMITS.upload_rows, LIMITS.upload_columns, LIMITS.upload_classes
 LETTERS_AT_MOST = 200  # in one cell
 SIZE_AT_LEAST, SIZE_AT_MOST = 1e-100, 1e100  # of a number: its square must be a number too
 SNIFFED = 20  # rows from which the separator is told
@@ -530,7 +531,7 @@ def _text(source: str | bytes) -> str:
     # What is beyond the limit need not be encoded to be refused.
     data = source if isinstance(source, bytes) else source[: BYTES_AT_MOST + 1].encode("utf-8", "surrogatepass")
     if len(data) > BYTES_AT_MOST:
-        raise ValueError(f"the file is larger than {BYTES_AT_MOST // 1_000_000} MB; leave out rows or columns")
+        raise ValueError(f"the file is larger than {BYTES_AT_MOST / 1e6:g} MB; leave out rows or columns")
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise ValueError("the file is written in UTF-16; save it as “CSV UTF-8”")
     try:

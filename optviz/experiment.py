@@ -21,6 +21,7 @@ from cachetools import LRUCache, cached
 from optviz.curves import CURVES, is_curve
 from optviz.descent import Rule, Trajectory, descend, rule, sweep
 from optviz.doctor import Outcome, outcome
+from optviz.limits import CAPACITY, LIMITS
 from optviz.optimizers import OPTIMIZERS, Optimizer
 from optviz.problems import Problem, from_surface
 from optviz.schedules import SCHEDULES
@@ -28,12 +29,21 @@ from optviz.spec import Entry, Param, Value
 from optviz.surfaces import SURFACES, Surface, own_key
 from optviz.tuning import tuned_lr
 
-RACERS_AT_MOST = 8
+RACERS_AT_MOST = CAPACITY.racers
 PINS_AT_MOST = 8
 RUNS_KEPT = 96_000_000  # bytes
 FAMILY_AT_MOST, POINTS_AT_MOST = 64, 200  # with four series in float32 a quarter of a megabyte
 
-STEPS = Param("steps", "T", 500, 10, 5000, log=True, domain="[1, 5000]", help="How many steps every racer takes.")
+STEPS = Param(
+    "steps",
+    "T",
+    500,
+    10,
+    LIMITS.steps,
+    log=True,
+    domain=f"[1, {CAPACITY.steps}]",
+    help="How many steps every racer takes.",
+)
 NOISE = Param(
     "noise",
     "σ",
@@ -227,6 +237,11 @@ class Experiment:
     def conditions(self) -> tuple:
         """Everything that is the same for all racers."""
         return (self.surface, self.start, self.steps, self.noise, self.l2, self.seed)
+
+    @property
+    def demand(self) -> dict[str, float]:
+        """How much it asks for, by the names of limits."""
+        return {"steps": max(self.steps, *(pin.steps for pin in self.pins), 0), "racers": len(self.racers)}
 
     @property
     def problem(self) -> Problem:

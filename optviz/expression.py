@@ -39,9 +39,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-LENGTH = 200  # characters
-NODES = 100  # numbers, variables, signs and functions
-DEPTH = 20  # parentheses, functions, exponents and signs inside one another
+from optviz.limits import LIMITS
+
+LENGTH = LIMITS.formula_characters  # characters
+NODES = LIMITS.formula_parts  # numbers, variables, signs and functions
+DEPTH = LIMITS.formula_depth  # parentheses, functions, exponents and signs inside one another
 EXPONENT = 20  # the largest constant exponent
 LARGEST = 1e12  # the largest number that is written or results from numbers
 

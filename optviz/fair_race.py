@@ -161,6 +161,11 @@ class FairRace:
         return np.geomspace(self.low, self.high, self.budget)
 
     @property
+    def demand(self) -> dict[str, float]:
+        """How much it asks for, by the names of limits."""
+        return self.on.demand | {"cells": self.budget * self.heats, "run_steps": self.tried}
+
+    @property
     def heats(self) -> int:
         """With how many seeds each rate is tried: one is enough where there is no noise."""
         return self.seeds if self.on.noise else 1

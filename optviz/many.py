@@ -29,14 +29,15 @@ from cachetools import LRUCache, cached
 from optviz import doctor
 from optviz.descent import Rule
 from optviz.experiment import COORDINATE, L2, NOISE, SEED, Experiment, Racer
+from optviz.limits import CAPACITY
 from optviz.optimizers import Optimizer
 from optviz.problems import standard_normal
 from optviz.programs import program
 from optviz.spec import Param
 
-CELLS_AT_MOST = 160_000  # runs of one request: 400 × 400
-WORK_AT_MOST = 1_000_000_000  # runs × steps of one request
-CHANCE_AT_MOST = 5_000_000  # seeds × steps of one request, 40 MB
+CELLS_AT_MOST = CAPACITY.cells  # runs of one request: 400 × 400
+WORK_AT_MOST = CAPACITY.run_steps  # runs × steps of one request
+CHANCE_AT_MOST = CAPACITY.noise_numbers  # seeds × steps of one request, 40 MB
 CHANCE_KEPT = 128_000_000  # bytes, of all visitors
 POINTS_AT_MOST = 128  # moments that snapshots may keep of each run
 KEPT_AT_MOST = 2_000_000  # runs × moments

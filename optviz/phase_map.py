@@ -139,7 +139,7 @@ class PhaseMap:
         if self.at is not None:
             pairs = zip(self.at, self.params, strict=True)
             object.__setattr__(self, "at", tuple(float(param.check(value)) for value, param in pairs))
-        work = self.resolution**2 * self.on.steps
+        work = self.demand["run_steps"]
         if work > many.WORK_AT_MOST:
             raise ValueError(
                 f"{self.resolution}² runs of {self.on.steps} steps are too many: together they may be "
@@ -149,6 +149,12 @@ class PhaseMap:
             raise ValueError(
                 "the rate of convergence is measured on quadratics, without noise and schedules; take another colour"
             )
+
+    @property
+    def demand(self) -> dict[str, float]:
+        """How much it asks for, by the names of limits."""
+        cells = self.resolution**2
+        return self.on.demand | {"cells": cells, "run_steps": cells * self.on.steps}
 
     def _checked(self, axis: Axis) -> Axis:
         params = axes_of(self.on)

@@ -15,7 +15,9 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
 
-COMPILED_AT_MOST = 64
+from optviz.limits import LIMITS
+
+COMPILED_AT_MOST = LIMITS.programs
 P = TypeVar("P", bound=Callable)
 _programs: OrderedDict[Hashable, Any] = OrderedDict()
 _lock = threading.Lock()

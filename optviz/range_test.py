@@ -28,11 +28,12 @@ import numpy as np
 
 from optviz.descent import begin_together, descend, descend_together
 from optviz.experiment import Experiment, Pick, Racer
+from optviz.limits import CAPACITY
 from optviz.spec import Catalogue, Entry, Param, Source, number
 from optviz.training import Configuration, Net, Training
 from optviz.verdict import Card, Measured, judged
 
-WORK_AT_MOST = 2e9  # parameters × examples a step × seeds × steps: about five seconds of one core
+WORK_AT_MOST = CAPACITY.range_work  # parameters × examples a step × seeds × steps: about five seconds of one core
 LOST, TIMES = 0.5, 4.0  # of the rule by which a test stops
 ENOUGH = 3  # points from which a curve can say anything
 BEGUN, DONE = 0.1, 0.9  # shares of the whole fall of the loss, at the base and at the maximum of a cycle
@@ -180,13 +181,22 @@ class RangeTest:
             self._check_size(self.subject)
 
     def _check_size(self, training: Training) -> None:
-        work = training.networks[0].size * training.size * self.test_seeds * self.test_steps
+        work = self.demand["range_work"]
         if work > WORK_AT_MOST:
             raise ValueError(
                 f"this test is too large: parameters × examples a step × seeds × steps is {work:.1e}, and at most "
                 f"{WORK_AT_MOST:.0e} are allowed; take fewer of any"
             )
         self.running  # noqa: B018  (raises on what cannot be trained under so many seeds)
+
+    @property
+    def demand(self) -> dict[str, float]:
+        """How much it asks for, by the names of limits."""
+        subject = self.subject
+        if isinstance(subject, Experiment):
+            return subject.demand
+        work = subject.networks[0].size * subject.size * self.test_seeds * self.test_steps
+        return subject.demand | {"range_work": work}
 
     @property
     def racer(self) -> Racer:

@@ -28,6 +28,7 @@ from optviz import experiment as races
 from optviz.descent import Together, begin_together, descend_together
 from optviz.experiment import Experiment, Pick, Racer
 from optviz.landscape import hessians, over_window
+from optviz.limits import CAPACITY
 from optviz.sharpness import DIVIDING, edge_factor, extremes, slope, weights
 from optviz.spec import Param, Source, Value, number
 from optviz.training import Configuration, Net, Training
@@ -38,7 +39,7 @@ RATES_AT_MOST = 4
 MOMENTS = 80
 PARAMETERS_AT_MOST = 20_000  # Lanczos' method keeps up to 300 vectors of that length: 48 MB
 STEPS_AT_MOST = 20_000  # of a training
-WORK_AT_MOST = 1e10  # parameters × examples × gradients, over all rates: about a minute of one core
+WORK_AT_MOST = CAPACITY.stability_work  # parameters × examples × gradients, over all rates: about a minute of one core
 PRODUCTS = 60  # gradients that one sharpness costs: 30 products with the Hessian
 AROUND = (0.5, 0.9, 1.3, 2.5)  # rates that a visitor is offered, over the rate whose edge is at the minimum
 KEPT = 20_000_000  # bytes of measured runs, for all visitors
@@ -95,6 +96,11 @@ class Stability:
                 f"this is too much to measure: parameters × examples × gradients, over all rates, may be "
                 f"{WORK_AT_MOST:.0e}, not {self.work:.1e}; take fewer rates, steps or examples, or a smaller network"
             )
+
+    @property
+    def demand(self) -> dict[str, float]:
+        """How much it asks for, by the names of limits."""
+        return self.on.demand | {"stability_work": self.work}
 
     @property
     def mode(self) -> str:

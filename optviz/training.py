@@ -41,6 +41,7 @@ from optviz.datasets import (
 )
 from optviz.descent import State, Trajectory, begin_together, descend_together
 from optviz.experiment import SEED, Pick, Racer
+from optviz.limits import CAPACITY, LIMITS
 from optviz.networks import (
     ACTIVATIONS,
     FORMS,
@@ -58,12 +59,16 @@ from optviz.networks import (
 from optviz.problems import Problem, from_network
 from optviz.spec import Param
 
-CONFIGURATIONS_AT_MOST = 6
+CONFIGURATIONS_AT_MOST = CAPACITY.configurations
 MOMENTS, PLANNED = 200, 100  # measured moments that are kept at most, and those of a run as long as planned
-WORK_AT_MOST = 1e12  # parameters × examples seen × seeds, over all configurations: about ten minutes of one core
-NUMBERS_AT_MOST = 4_000_000  # parameters × seeds, over all configurations; 32 MB for each slot of an optimizer
-STEPS_AT_MOST = 2_000_000  # steps × seeds × configurations: 16 MB of batch losses
-ACTIVATIONS_AT_MOST = 20_000_000  # examples of a batch × units and inputs × seeds: 160 MB, a few times over
+WORK_AT_MOST = (
+    CAPACITY.training_work
+)  # parameters × examples seen × seeds, over all configurations: about ten minutes of one core
+NUMBERS_AT_MOST = (
+    CAPACITY.parameters
+)  # parameters × seeds, over all configurations; 32 MB for each slot of an optimizer
+STEPS_AT_MOST = CAPACITY.training_steps  # steps × seeds × configurations: 16 MB of batch losses
+ACTIVATIONS_AT_MOST = CAPACITY.activations  # examples of a batch × units and inputs × seeds: 160 MB, a few times over
 NEWTON_AT_MOST = 500  # parameters: its Hessian has their square
 PROBE = 256  # training examples at which layers are looked at
 BATCHES = 8  # from which the gradient noise scale is estimated
@@ -187,12 +192,21 @@ EPOCHS = Param(
     "",
     50,
     1,
-    1000,
+    min(1000, LIMITS.epochs),
     log=True,
-    domain="[1, 100000]",
+    domain=f"[1, {CAPACITY.epochs}]",
     help="How often the run goes through all training examples. Schedules count with it.",
 )
-SEEDS = Param("seeds", "", 1, 1, 32, domain="[1, 32]", static=True, help="How many seeds are trained at once.")
+SEEDS = Param(
+    "seeds",
+    "",
+    1,
+    1,
+    LIMITS.seeds,
+    domain=f"[1, {CAPACITY.seeds}]",
+    static=True,
+    help="How many seeds are trained at once.",
+)
 DEPTH = Param("depth", "", 10, 1, 20, domain="[1, 50]", help="How many layers the signal passes.")
 WIDTH = Param("width", "", 256, 1, 256, domain="[1, 256]", help="Units in each layer.")
 STANDARDIZE = Param(
@@ -363,18 +377,14 @@ class Training:
 
     def _refuse_too_large(self) -> None:
         sizes, units = [network.size for network in self.networks], [network.units for network in self.networks]
-        # a Hessian costs as much as one gradient for each parameter
-        costs = [
-            size * (size if one.racer.optimizer.key == "newton" else 1)
-            for one, size in zip(self.configurations, sizes, strict=True)
-        ]
-        work = sum(costs) * self.epochs * len(self.parts.train.y) * self.seeds
+        demand = self.demand
+        work = demand["training_work"]
         if work > WORK_AT_MOST:
             raise ValueError(
                 f"this training is too large: parameters × examples × epochs × seeds, over all configurations, is "
                 f"{work:.1e}, and at most {WORK_AT_MOST:.0e} are allowed; take fewer of any"
             )
-        if sum(sizes) * self.seeds > NUMBERS_AT_MOST:
+        if demand["parameters"] > NUMBERS_AT_MOST:
             raise ValueError(
                 f"these networks are too large together: {sum(sizes)} parameters under {self.seeds} seeds; "
                 f"parameters × seeds may be {NUMBERS_AT_MOST} at most"
@@ -388,17 +398,36 @@ class Training:
                 )
             if size * self.seeds * memory > NUMBERS_AT_MOST:
                 raise ValueError(f"parameters × seeds × memory may be {NUMBERS_AT_MOST} at most, not {size} × {memory}")
-        values = self.parts.train.x.shape[1]
-        if self.size * (max(units) + values) * self.seeds > ACTIVATIONS_AT_MOST:
+        if demand["activations"] > ACTIVATIONS_AT_MOST:
             raise ValueError(
                 f"a step of {self.size} examples through {max(units)} hidden units under {self.seeds} seeds is too "
                 f"large: examples × (units + inputs) × seeds may be {ACTIVATIONS_AT_MOST} at most; take smaller batches"
             )
-        if self.steps * self.seeds * len(self.configurations) > STEPS_AT_MOST:
+        if demand["training_steps"] > STEPS_AT_MOST:
             raise ValueError(
                 f"this training is too long: {self.steps} steps under {self.seeds} seeds; steps × seeds × "
                 f"configurations may be {STEPS_AT_MOST} at most; take fewer epochs or larger batches"
             )
+
+    @cached_property
+    def demand(self) -> dict[str, float]:
+        """How much it asks for, by the names of limits."""
+        networks, count = self.networks, len(self.configurations)
+        # a Hessian costs as much as one gradient for each parameter
+        costs = [
+            network.size * (network.size if one.racer.optimizer.key == "newton" else 1)
+            for one, network in zip(self.configurations, networks, strict=True)
+        ]
+        widest = max(network.units for network in networks) + self.parts.train.x.shape[1]
+        return {
+            "configurations": count,
+            "epochs": self.epochs,
+            "seeds": self.seeds,
+            "training_work": sum(costs) * self.epochs * len(self.parts.train.y) * self.seeds,
+            "training_steps": self.steps * self.seeds * count,
+            "parameters": sum(network.size for network in networks) * self.seeds,
+            "activations": self.size * widest * self.seeds,
+        }
 
     @property
     def task(self) -> str:

@@ -16,6 +16,7 @@ import streamlit as st
 
 from optviz import link
 from optviz.lecture import FIELDS
+from optviz.limits import allowed, fitted
 from optviz.ui.present import presented
 
 E = TypeVar("E")
@@ -40,7 +41,8 @@ class Desk(Generic[E]):
 
     def __init__(self, page: str, default: E, presets: Mapping[str, E] | None = None, codec: Codec = link):
         self.page = page
-        self.home = default
+        self.declared = default
+        self.home, _ = _fitting(default)
         self.presets = presets or {}
         self.codec = codec
 
@@ -56,7 +58,8 @@ class Desk(Generic[E]):
     @property
     def default(self) -> E:
         """Where Reset leads: the open preset, or what the page begins with."""
-        return self.presets.get(self.preset or "", self.home)
+        preset = self.presets.get(self.preset or "")
+        return self.home if preset is None else _fitting(preset)[0]
 
     def leave(self) -> None:
         """Close the preset and keep the experiment."""
@@ -90,6 +93,12 @@ class Desk(Generic[E]):
         name = (address.pop(PRESET, None) or [None])[-1]
         st.session_state[self.key("preset")] = name if name in self.presets else None
         experiment, messages = self.codec.from_query(address, self.default)
+        try:
+            allowed(experiment)
+        except ValueError as error:
+            experiment, messages = self.default, [f"The link asks for too much: {error}.", *messages]
+        short = _fitting(self.presets.get(name or "", self.declared))[1]
+        messages = [*([short] if short else []), *messages]
         if name is not None and name not in self.presets:
             known = ", ".join(self.presets) if self.presets else "none on this page"
             messages = [f"There is no claim “{name[:16]}”; there are {known}.", *messages]
@@ -134,10 +143,20 @@ class Desk(Generic[E]):
         refused = []
         for change in changes:
             try:
-                self.put(change(self.experiment))
+                self.put(allowed(change(self.experiment)))
             except ValueError as error:
                 refused.append(f"That does not work: {error}")
         st.session_state[self.key("messages")] = refused
+
+
+def _fitting(example: E) -> tuple[E, str]:
+    """As much of a page's own example as the limits of the server allow, and a sentence if that is not all. If nothing
+    of it fits, the page says so and ends here."""
+    try:
+        return fitted(example)
+    except ValueError as error:
+        st.error(f"This page needs more than it may have here: {error}.", icon=":material/block:")
+        st.stop()
 
 
 def plain(text: str) -> str:

@@ -26,16 +26,18 @@ import streamlit as st
 from streamlit import runtime
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
+from optviz.limits import LIMITS
 from optviz.training import Progress, Training, advance, begin
 
 SLICE = 0.06  # seconds of work at a time
-UNSEEN = 60.0  # seconds without a look after which a job pauses
-LEFT = 5.0  # and if the page was closed; a connection that is lost for a moment costs nothing
+UNSEEN = LIMITS.unseen_seconds  # seconds without a look after which a job pauses
+LEFT = LIMITS.left_seconds  # and if the page was closed; a connection that is lost for a moment costs nothing
 WORKERS = max(1, (os.cpu_count() or 2) - 1)  # one core stays for those who move sliders
 
 _pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="optviz training")
 _compilers = ThreadPoolExecutor(2, thread_name_prefix="optviz compiler")
 _jobs: weakref.WeakSet[Job] = weakref.WeakSet()
+_jobs_lock = threading.Lock()  # a set that grows while another thread goes through it raises
 
 
 class Glance(NamedTuple):
@@ -62,7 +64,8 @@ class Job:
         self._training = training
         self._gone = False
         self._anew()
-        _jobs.add(self)
+        with _jobs_lock:
+            _jobs.add(self)
 
     def _anew(self) -> None:
         Job._count += 1
@@ -89,6 +92,12 @@ class Job:
         with self._lock:
             step = self._progress.step if self._progress else 0
             if steps is None and step >= self._training.steps:
+                return
+            if not self._running and busy() >= LIMITS.jobs:
+                self._problem = (
+                    f"{LIMITS.jobs} trainings are running on this server, as many as it takes at one time. Press Start "
+                    "again in a while."
+                )
                 return
             self._goal = self._training.steps if steps is None else step + steps
             self._seen = time.monotonic()
@@ -209,7 +218,8 @@ class Job:
 
 def busy() -> int:
     """How many jobs are running, of all visitors."""
-    return sum(job._running for job in list(_jobs))
+    with _jobs_lock:
+        return sum(job._running for job in _jobs)
 
 
 @st.cache_resource(scope="session", show_spinner=False, on_release=Job.stop)

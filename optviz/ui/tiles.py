@@ -13,6 +13,7 @@ from typing import Generic, TypeVar
 
 import streamlit as st
 
+from optviz.limits import LIMITS
 from optviz.ui.desk import Desk
 
 T = TypeVar("T")
@@ -25,9 +26,10 @@ class _Work(Generic[T]):
     rest: Iterator[T]
     parts: list[T] = field(default_factory=list)
     stopped: bool = False
+    tired: bool = False  # stopped by the server, which works only so long at a stretch
 
     def stop(self, stopped: bool) -> None:
-        self.stopped = stopped
+        self.stopped, self.tired = stopped, False
 
 
 def in_tiles(
@@ -39,8 +41,8 @@ def in_tiles(
     size: Callable[[T], int] = lambda part: 1,
 ) -> list[T]:
     """The parts that `tiles()` gives for this request, as far as they are done: all of them, unless the visitor
-    pressed Stop. `size` is what a part counts of the whole, `of`. Each part should take well below a second: between
-    two of them a moved slider takes effect. Raises what `tiles` raises, and then forgets the work."""
+    pressed Stop or it takes longer than `LIMITS.request_seconds`. `size` is what a part counts of the whole, `of`. Each
+    part should take well below a second: between two of them a moved slider takes effect. Raises what `tiles` raises, and then forgets the work."""
     key = desk.key(f"tiles-{name}")
     work: _Work[T] | None = st.session_state.get(key)
     if work is None or work.request != request:
@@ -55,6 +57,9 @@ def in_tiles(
             if done < of and time.monotonic() - began > AT_ONCE:
                 bar = bar or _bar(place, key, work)
                 bar.progress(min(1.0, done / of), f"{done:,} of {of:,} are done.")
+            if done < of and time.monotonic() - began > LIMITS.request_seconds:
+                work.stopped = work.tired = True
+                break
     except ValueError:
         del st.session_state[key]
         raise
@@ -62,7 +67,8 @@ def in_tiles(
         with place.container(horizontal=True, vertical_alignment="center"):
             st.button("Go on", icon=":material/play_arrow:", key=f"{key}-on", on_click=work.stop, args=(False,),
                       help="Do the rest; what is done is kept.")  # fmt: skip
-            st.caption(f"Stopped: {done:,} of {of:,} are done.")
+            why = f" after {LIMITS.request_seconds} seconds, as long as this server works at a stretch"
+            st.caption(f"Stopped{why if work.tired else ''}: {done:,} of {of:,} are done.")
     elif bar is not None:
         place.empty()
     return work.parts
