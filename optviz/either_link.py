@@ -12,7 +12,7 @@ from typing import Generic, Protocol, TypeVar
 
 from optviz import link, training_link
 from optviz.experiment import Experiment
-from optviz.query import VERSION, Query
+from optviz.query import MESSAGES_AT_MOST, VERSION, Query
 from optviz.training import Training
 
 ON = "on"
@@ -62,7 +62,7 @@ class Either:
             value, more = training_link.from_query(rest, like)
         else:
             value, more = link.from_query(rest, like)
-        return value, [*messages, *more]
+        return value, [*messages, *more][:MESSAGES_AT_MOST]
 
 
 def kind(value: Experiment | Training) -> str:

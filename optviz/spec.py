@@ -122,8 +122,8 @@ class Param:
         match self.kind:
             case "flag" if text in ("0", "1"):
                 return text == "1"
-            case "choice":
-                return self.check(text)
+            case "choice" if text in self.options:
+                return text
             case "whole" | "real" if len(text) <= 32:
                 try:
                     return self.check(float(text))
