@@ -1,4 +1,4 @@
-"""Limits are configuration: read from the environment, refused with a sentence when they are nonsense, and they bite."""
+"""Limits are configuration: read from the environment, refused with a sentence if they are nonsense; and they bite."""
 
 import os
 import re

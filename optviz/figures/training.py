@@ -291,7 +291,8 @@ def _plane(training: Training, progress: Progress, run: str, chosen: int, memo: 
 
 
 def _axis(training: Training, column: int) -> str:
-    return training.parts.train.features[column] + (", standardized" if training.standardize else "")
+    name = theme.literal(training.parts.train.features[column])
+    return name + (", standardized" if training.standardize else "")
 
 
 def _parts_of(history: History, name: str, picture: Any, memo: dict) -> list[dict[str, Any]]:
@@ -434,8 +435,8 @@ def _confusion(training: Training, progress: Progress, chosen: int) -> dict[str,
             "data": [
                 {
                     "type": "heatmap",
-                    "x": list(table.classes),
-                    "y": list(table.classes),
+                    "x": [theme.literal(name) for name in table.classes],
+                    "y": [theme.literal(name) for name in table.classes],
                     "z": shares.tolist(),
                     "text": [[str(count) if count else "" for count in row] for row in counts],
                     "texttemplate": "%{text}",

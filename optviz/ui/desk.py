@@ -160,5 +160,7 @@ def _fitting(example: E) -> tuple[E, str]:
 
 
 def plain(text: str) -> str:
-    """Markdown that shows `text` letter by letter: a message quotes the link, which might hold an image's address."""
-    return re.sub(r"([\\`*_{}\[\]()<>#$:~|!])", r"\\\1", text)
+    """Markdown that shows `text` letter by letter: a message quotes the link, which might hold an image's address. Half
+    a character, which a component's message may hold and no text on a page, becomes a question mark."""
+    whole = text.encode("utf-8", "replace").decode("utf-8")
+    return re.sub(r"([\\`*_{}\[\]()<>#$:~|!])", r"\\\1", whole)

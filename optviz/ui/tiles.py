@@ -42,7 +42,8 @@ def in_tiles(
 ) -> list[T]:
     """The parts that `tiles()` gives for this request, as far as they are done: all of them, unless the visitor
     pressed Stop or it takes longer than `LIMITS.request_seconds`. `size` is what a part counts of the whole, `of`. Each
-    part should take well below a second: between two of them a moved slider takes effect. Raises what `tiles` raises, and then forgets the work."""
+    part should take well below a second: between two of them a moved slider takes effect. Raises what `tiles` raises,
+    and then forgets the work."""
     key = desk.key(f"tiles-{name}")
     work: _Work[T] | None = st.session_state.get(key)
     if work is None or work.request != request:
