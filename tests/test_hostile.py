@@ -239,8 +239,10 @@ def test_a_page_that_a_nasty_link_opens_has_sentences_and_no_traceback(path, vis
         said = [element.value for element in (*visitor.warning, *visitor.error, *visitor.info)]
         assert said or (path in WITHOUT_DESK and "term" not in query)
         assert len(said) <= MESSAGES_AT_MOST + 1
-        assert max(map(len, said), default=0) <= 2 * LONGEST_MESSAGE  # with the backslashes that take Markdown's meaning away
-        assert not any(re.search(r"(?<!\\)[<\[$]", sentence) for sentence in said)
+        assert (
+            max(map(len, said), default=0) <= 2 * LONGEST_MESSAGE
+        )  # with the backslashes that take Markdown's meaning away
+        assert not any(re.search(r"(?<!\\)[<\[$]|(://|www|@)\w", sentence) for sentence in said)
 
 
 # Formulas ------------------------------------------------------------------------------------------------------------

@@ -163,4 +163,5 @@ def plain(text: str) -> str:
     """Markdown that shows `text` letter by letter: a message quotes the link, which might hold an image's address. Half
     a character, which a component's message may hold and no text on a page, becomes a question mark."""
     whole = text.encode("utf-8", "replace").decode("utf-8")
+    whole = re.sub(r"(://|www|@)", "\\1\u2060", whole)  # a bare address would become a link: nothing visible parts it
     return re.sub(r"([\\`*_{}\[\]()<>#$:~|!])", r"\\\1", whole)

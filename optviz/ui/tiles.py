@@ -1,7 +1,7 @@
 """Work that takes longer than a blink: done in pieces while a bar tells how far it is, and a button stops it.
 
-What is done stays in the visitor's session for as long as the same thing is asked for. So whoever stops, moves
-something else, or has the page drawn anew goes on where the work was, and nothing is computed twice.
+What is done stays with the visitor for as long as the page is open and the same thing is asked for. So whoever stops,
+moves something else, or has the page drawn anew goes on where the work was, and nothing is computed twice.
 """
 
 from __future__ import annotations
@@ -32,6 +32,13 @@ class _Work(Generic[T]):
         self.stopped, self.tired = stopped, False
 
 
+@st.cache_resource(scope="session", show_spinner=False)
+def _works() -> dict[str, _Work]:
+    """The visitor's works, by key. Streamlit keeps a session's state for two minutes and longer after its page was
+    closed, but forgets this at once; a map may have megabytes."""
+    return {}
+
+
 def in_tiles(
     desk: Desk,
     name: str,
@@ -45,10 +52,10 @@ def in_tiles(
     part should take well below a second: between two of them a moved slider takes effect. Raises what `tiles` raises,
     and then forgets the work."""
     key = desk.key(f"tiles-{name}")
-    work: _Work[T] | None = st.session_state.get(key)
+    works = _works()
+    work: _Work[T] | None = works.get(key)
     if work is None or work.request != request:
-        work = _Work(request, tiles())
-        st.session_state[key] = work
+        work = works[key] = _Work(request, tiles())
     place, bar, began = st.empty(), None, time.monotonic()
     done = sum(map(size, work.parts))
     try:
@@ -62,7 +69,7 @@ def in_tiles(
                 work.stopped = work.tired = True
                 break
     except ValueError:
-        del st.session_state[key]
+        works.pop(key, None)
         raise
     if work.stopped and done < of:
         with place.container(horizontal=True, vertical_alignment="center"):

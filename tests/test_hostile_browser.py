@@ -1,0 +1,113 @@
+"""Hostile visitors in real Chromium: nothing of theirs runs or leaves the machine, and who closes the tab frees all."""
+
+import csv
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import urlencode
+
+import pytest
+
+from browsing import Address, Visitor, serving
+from optviz.ui.frame import PAGES
+
+PAYLOADS = [
+    "<img src=x onerror=window.hacked=1>",
+    "<script>window.hacked=1</script>",
+    "![a](http://example.org/a.png)",
+    "[a](javascript:window.hacked=1)",
+    '<a href="http://example.org/">a</a>',
+    "$\\href{javascript:window.hacked=1}{a}$",
+    "<b>a</b>",
+]
+MADE = """() => ({
+  hacked: window.hacked || null,
+  images: document.querySelectorAll('img[src*="example.org"], img[src="x"], image[*|href*="example.org"]').length,
+  links: [...document.querySelectorAll('a')].filter((one) => /example\\.org|hacked/.test(
+    one.getAttribute('href') + one.getAttribute('xlink:href'))).length,
+  scripts: [...document.scripts].filter((one) => one.textContent.includes('hacked')).length,
+})"""
+NOTHING = {"hacked": None, "images": 0, "links": 0, "scripts": 0}
+
+
+FIELDS = ("surface", "racer", "run", "data", "start", "steps", "claim", "on", "moves", "rates", "sizes", "x", "term")
+
+
+# Every page says what it could not read by the same few lines; test_hostile.py opens them all, without a browser.
+@pytest.mark.parametrize(
+    "entry", [page for page in PAGES if page.title in ("Home", "Backprop", "Glossary")], ids=lambda entry: entry.title
+)
+def test_nothing_of_a_link_becomes_an_element(entry, visitor):
+    path = "/" if entry.path == "app.py" else "/" + entry.path.removeprefix("pages/").removesuffix(".py")
+    link = {name: PAYLOADS[i % len(PAYLOADS)] for i, name in enumerate(FIELDS)}
+    guest = visitor()
+    guest.page.goto(f"{guest.base}{path}?{urlencode(link)}")
+    guest.page.get_by_test_id("stAlert").first.wait_for()
+    guest.page.wait_for_selector('[data-testid=stApp][data-test-script-state="notRunning"]')
+    guest.page.wait_for_timeout(300)  # for an image that would be asked for
+    assert guest.page.evaluate(MADE) == NOTHING
+
+
+def test_nothing_of_a_table_becomes_an_element(visitor, tmp_path):
+    """The names of its columns and classes, and of the file: in messages, axes, tick labels and tables."""
+    first, second, *classes = PAYLOADS
+    rows: list[tuple] = [(first, second, "class")] + [(i, -i % 7, classes[i % len(classes)]) for i in range(60)]
+    file = tmp_path / "<img src=x onerror=window.hacked=1>.csv"
+    with file.open("w", encoding="utf-8", newline="") as writing:
+        csv.writer(writing).writerows(rows)
+    guest = visitor().open("/training?epochs=3&run=sgd~lr~0.1~net.hidden~4")
+    guest.page.get_by_role("combobox", name="Data").first.click()
+    guest.page.get_by_role("option", name="Your own table (CSV)").click()
+    guest.page.locator("input[type=file]").set_input_files(str(file))
+    guest.page.get_by_text("2 columns to learn from").wait_for()
+    guest.settled()
+    guest.page.get_by_role("button", name="Start", exact=True).click()
+    guest.page.get_by_text("· done").wait_for()
+    guest.settled()
+    drawn = guest.page.evaluate("[...document.querySelectorAll('svg text')].map((one) => one.textContent).join('')")
+    assert first in drawn  # the name stands there, letter by letter
+    assert guest.page.evaluate(MADE) == NOTHING
+
+
+# Who leaves ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory) -> Iterator[tuple[Address, Callable[[], dict[str, int]]]]:
+    """A server, and a function that tells what it keeps for its visitors."""
+    file = tmp_path_factory.mktemp("watched") / "kept.json"
+    with serving(by=[str(Path(__file__).with_name("watched_server.py")), str(file)]) as base:
+        yield base, lambda: json.loads(file.read_text()) if file.exists() else {}
+
+
+def until(kept: Callable[[], dict[str, int]], wanted: dict[str, int], seconds: float) -> float:
+    """The seconds until the server keeps what is wanted."""
+    began = time.monotonic()
+    while time.monotonic() - began < seconds:
+        now = kept()
+        if wanted.items() <= now.items():
+            return time.monotonic() - began
+        time.sleep(0.1)
+    raise AssertionError(f"after {seconds} s the server keeps {kept()}, not {wanted}")
+
+
+def test_who_closes_the_tab_frees_their_training(watched, context):
+    base, kept = watched
+    guest = Visitor(context.new_page(), base).open("/training?data=moons&epochs=100000&run=sgd~lr~0.05~net.hidden~8")
+    guest.page.get_by_role("button", name="Start", exact=True).click()
+    until(kept, {"connected": 1, "running": 1, "stopped": 0}, 60)
+    guest.page.close()
+    until(kept, {"connected": 0, "running": 0}, 3)
+    assert kept()["stopped"] in (0, 1)  # stopped for good, or collected already
+
+
+def test_who_closes_the_tab_frees_their_maps(watched, context):
+    base, kept = watched
+    guest = Visitor(context.new_page(), base)
+    guest.stage = ".oz-chart"
+    guest.page.goto(f"{base}/basin_map?side=60")
+    until(kept, {"connected": 1, "maps": 1}, 120)
+    guest.page.wait_for_selector('[data-testid=stApp][data-test-script-state="notRunning"]')
+    guest.page.close()
+    until(kept, {"connected": 0, "maps": 0}, 5)

@@ -1,0 +1,39 @@
+"""The app's server, which also writes down what it keeps for its visitors: `watched_server.py FILE OPTIONS…`.
+
+Twice a second FILE gets, as JSON, how many visitors are connected, how many of their trainings run, how many are
+stopped for good, and how many maps are kept for them.
+"""
+
+import gc
+import json
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+
+from streamlit import runtime
+from streamlit.web import cli
+
+
+def watch(file: Path) -> None:
+    """Write down what is kept, for ever."""
+    while True:
+        time.sleep(0.5)
+        jobs = list(getattr(sys.modules.get("optviz.ui.jobs"), "_jobs", ()))
+        kind = getattr(sys.modules.get("optviz.ui.tiles"), "_Work", ())
+        kept = {
+            "connected": runtime.get_instance()._session_mgr.num_active_sessions() if runtime.exists() else 0,
+            "running": sum(job._running for job in jobs),
+            "stopped": sum(job._gone for job in jobs),
+            "maps": sum(type(one) is kind for one in gc.get_objects()),
+        }
+        new = file.with_suffix(".new")
+        new.write_text(json.dumps(kept))
+        os.replace(new, file)
+
+
+if __name__ == "__main__":
+    threading.Thread(target=watch, args=(Path(sys.argv[1]),), daemon=True).start()
+    sys.argv = ["streamlit", "run", "app.py", *sys.argv[2:]]
+    sys.exit(cli.main())
