@@ -185,3 +185,29 @@ def test_what_goes_wrong_is_said_and_the_next_one_works(monkeypatch, whole):
     job.reset()
     job.start()
     np.testing.assert_array_equal(weights(until(job, finished)), whole.states[0].theta)
+
+
+def test_twenty_jobs_on_few_threads_come_equally_far():
+    """Nobody's slices are longer or more frequent than another's: they queue up one behind the other."""
+    long = replace(SMALL, epochs=100_000)
+    crowd = [Job(replace(long, seed=i)) for i in range(20)]
+    for job in crowd:
+        job.start()
+    for job in crowd:
+        until(job, lambda one: one.progress is not None and one.progress.step >= 200)
+    steps = [progress(job.glance()).step for job in crowd]
+    for job in crowd:
+        job.stop()
+    assert max(steps) <= 10 * min(steps)
+
+
+def test_a_server_takes_so_many_trainings_at_one_time_and_says_so(monkeypatch):
+    monkeypatch.setattr(jobs, "busy", lambda: jobs.LIMITS.jobs)
+    job = Job(SMALL)
+    job.start()
+    glance = job.glance()
+    assert not glance.running
+    assert glance.problem.startswith(f"{jobs.LIMITS.jobs} trainings are running on this server")
+    monkeypatch.undo()
+    job.start()
+    until(job, finished)

@@ -1,6 +1,6 @@
 """The app's server, which also writes down what it keeps for its visitors: `watched_server.py FILE OPTIONS…`.
 
-Twice a second FILE gets, as JSON, how many visitors are connected, how many of their trainings run, how many are
+Every second FILE gets, as JSON, how many visitors are connected, how many of their trainings run, how many are
 stopped for good, and how many maps are kept for them.
 """
 
@@ -19,14 +19,15 @@ from streamlit.web import cli
 def watch(file: Path) -> None:
     """Write down what is kept, for ever."""
     while True:
-        time.sleep(0.5)
+        time.sleep(1)  # going through all objects holds everybody up
         jobs = list(getattr(sys.modules.get("optviz.ui.jobs"), "_jobs", ()))
-        kind = getattr(sys.modules.get("optviz.ui.tiles"), "_Work", ())
+        kind = getattr(sys.modules.get("optviz.ui.tiles"), "_Work", None)
+        sessions = getattr(runtime.get_instance(), "_session_mgr", None) if runtime.exists() else None
         kept = {
-            "connected": runtime.get_instance()._session_mgr.num_active_sessions() if runtime.exists() else 0,
+            "connected": sessions.num_active_sessions() if sessions else 0,  # none while the server starts
             "running": sum(job._running for job in jobs),
             "stopped": sum(job._gone for job in jobs),
-            "maps": sum(type(one) is kind for one in gc.get_objects()),
+            "maps": sum(type(one) is kind for one in gc.get_referrers(kind)),
         }
         new = file.with_suffix(".new")
         new.write_text(json.dumps(kept))

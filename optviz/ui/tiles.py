@@ -28,9 +28,6 @@ class _Work(Generic[T]):
     stopped: bool = False
     tired: bool = False  # stopped by the server, which works only so long at a stretch
 
-    def stop(self, stopped: bool) -> None:
-        self.stopped, self.tired = stopped, False
-
 
 @st.cache_resource(scope="session", show_spinner=False)
 def _works() -> dict[str, _Work]:
@@ -63,7 +60,7 @@ def in_tiles(
             work.parts.append(part)
             done += size(part)
             if done < of and time.monotonic() - began > AT_ONCE:
-                bar = bar or _bar(place, key, work)
+                bar = bar or _bar(place, key)
                 bar.progress(min(1.0, done / of), f"{done:,} of {of:,} are done.")
             if done < of and time.monotonic() - began > LIMITS.request_seconds:
                 work.stopped = work.tired = True
@@ -73,7 +70,7 @@ def in_tiles(
         raise
     if work.stopped and done < of:
         with place.container(horizontal=True, vertical_alignment="center"):
-            st.button("Go on", icon=":material/play_arrow:", key=f"{key}-on", on_click=work.stop, args=(False,),
+            st.button("Go on", icon=":material/play_arrow:", key=f"{key}-on", on_click=_stop, args=(key, False),
                       help="Do the rest; what is done is kept.")  # fmt: skip
             why = f" after {LIMITS.request_seconds} seconds, as long as this server works at a stretch"
             st.caption(f"Stopped{why if work.tired else ''}: {done:,} of {of:,} are done.")
@@ -82,9 +79,16 @@ def in_tiles(
     return work.parts
 
 
-def _bar(place, key: str, work: _Work):
+def _bar(place, key: str):
     """A row with a Stop button; gives the place for the bar."""
     with place.container(horizontal=True, vertical_alignment="center"):
-        st.button("Stop", icon=":material/stop:", key=f"{key}-stop", on_click=work.stop, args=(True,),
+        st.button("Stop", icon=":material/stop:", key=f"{key}-stop", on_click=_stop, args=(key, True),
                   help="Keep what is done and go on later.")  # fmt: skip
         return st.empty()
+
+
+def _stop(key: str, stopped: bool) -> None:
+    """By the name of the work, for Streamlit keeps what a button calls as long as the session's state."""
+    work = _works().get(key)
+    if work is not None:
+        work.stopped, work.tired = stopped, False
