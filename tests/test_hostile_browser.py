@@ -77,7 +77,9 @@ def test_nothing_of_a_table_becomes_an_element(visitor, tmp_path):
 def watched(tmp_path_factory) -> Iterator[tuple[Address, Callable[[], dict[str, int]]]]:
     """A server, and a function that tells what it keeps for its visitors."""
     file = tmp_path_factory.mktemp("watched") / "kept.json"
-    with serving(by=[str(Path(__file__).with_name("watched_server.py")), str(file)]) as base:
+    here = str(Path(__file__).parent)
+    watch = f"import sys; sys.path.append({here!r}); import watched; watched.begin({str(file)!r})"
+    with serving(before=watch) as base:
         yield base, lambda: json.loads(file.read_text()) if file.exists() else {}
 
 

@@ -1,4 +1,4 @@
-"""The app's server, which also writes down what it keeps for its visitors: `watched_server.py FILE OPTIONS…`.
+"""What a server keeps for its visitors, written down by the server itself: its process calls `begin(FILE)` first.
 
 Every second FILE gets, as JSON, how many visitors are connected, how many of their trainings run, how many are
 stopped for good, and how many maps are kept for them.
@@ -13,7 +13,6 @@ import time
 from pathlib import Path
 
 from streamlit import runtime
-from streamlit.web import cli
 
 
 def watch(file: Path) -> None:
@@ -34,7 +33,6 @@ def watch(file: Path) -> None:
         os.replace(new, file)
 
 
-if __name__ == "__main__":
-    threading.Thread(target=watch, args=(Path(sys.argv[1]),), daemon=True).start()
-    sys.argv = ["streamlit", "run", "app.py", *sys.argv[2:]]
-    sys.exit(cli.main())
+def begin(file: str) -> None:
+    """Watch from now on, beside the server."""
+    threading.Thread(target=watch, args=(Path(file),), daemon=True).start()
