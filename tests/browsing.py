@@ -103,7 +103,7 @@ class Visitor:
     def settled(self) -> "Visitor":
         """Wait until the script has run and the stage shows its result."""
         self.page.wait_for_selector(f"{self.stage}[data-ready=true]")
-        idle = '[data-testid=stApp][data-test-script-state="notRunning"]'
+        idle = '[data-testid=stApp][data-test-script-state="notRunning"][data-test-connection-state="CONNECTED"]'
         self.page.wait_for_selector(idle)
         self.page.wait_for_timeout(300)  # right after connecting, a second run may follow the first
         self.page.wait_for_selector(idle)
