@@ -16,21 +16,19 @@ computes in double precision, and a loss is known only to within its rounding (`
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
-from threading import Lock
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from cachetools import LRUCache
 
 from optviz import doctor
 from optviz.experiment import Experiment, Pick, Racer
 from optviz.landscape import stationary
 from optviz.many import Ends, many, tiles
+from optviz.once import in_pieces, once
 from optviz.programs import program
 from optviz.spec import Param, Source, Value, number
 from optviz.surfaces import Minimum
@@ -144,7 +142,7 @@ def minima(on: Experiment) -> tuple[Minimum, ...]:
     return _minima(on.surface)
 
 
-@lru_cache(maxsize=64)
+@once(64)
 def _minima(surface: Pick) -> tuple[Minimum, ...]:
     on = Experiment(surface)
     known = list(on.entry.minima_at(on.surface_values))
@@ -162,7 +160,7 @@ def within(basin_map: BasinMap) -> float:
     return tolerance if basin_map.exact else max(tolerance, 2 * _rounding(basin_map.on.surface))
 
 
-@lru_cache(maxsize=256)
+@once(256)
 def _rounding(surface: Pick) -> float:
     """By how much the loss errs in single precision at the minima, at most."""
     found = _minima(surface)
@@ -227,26 +225,16 @@ def _whole(basin_map: BasinMap, racer: Racer) -> Basins:
     return assembled(basin_map, pieces(basin_map, racer))
 
 
-_kept: LRUCache[tuple, Piece] = LRUCache(maxsize=KEPT, getsizeof=lambda piece: sum(part.nbytes for part in piece))
-_lock = Lock()
+def _kept_as(basin_map: BasinMap, racer: Racer) -> Hashable:
+    return racer, *basin_map.conditions
 
 
+@in_pieces(KEPT, size=lambda piece: sum(part.nbytes for part in piece), key=_kept_as)
 def pieces(basin_map: BasinMap, racer: Racer) -> Iterator[Piece]:
-    """A racer's map in pieces, each well below a second, row by row from the bottom. A map that was measured to its end
-    is kept, so that moving one racer's slider leaves the other's as it is: it comes in one piece."""
-    key = (racer, *basin_map.conditions)
-    with _lock:
-        known = _kept.get(key)
-    if known is not None:
-        yield known
-        return
+    """A racer's map in pieces, each well below a second, row by row from the bottom. They are kept, so that moving one
+    racer's slider leaves the other's as it is."""
     x, y = (axis.ravel() for axis in np.meshgrid(*basin_map.axes))
-    parts = []
-    for piece in _pieces(basin_map, racer, x, y):
-        parts.append(piece)
-        yield piece
-    with _lock:
-        _kept[key] = Piece(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+    yield from _pieces(basin_map, racer, x, y)
 
 
 def _pieces(basin_map: BasinMap, racer: Racer, x: np.ndarray, y: np.ndarray) -> Iterator[Piece]:

@@ -19,7 +19,6 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import jax
@@ -30,6 +29,7 @@ from optviz.descent import ROOM, begin_together, descend_together, endings
 from optviz.experiment import Experiment, Pick, Racer
 from optviz.limits import CAPACITY
 from optviz.networks import data_loss
+from optviz.once import once
 from optviz.optimizers import BETA1, BETA2, MOMENTUM, OPTIMIZERS, SECOND_ORDER
 from optviz.programs import program
 from optviz.spec import Param, Source, Value, number
@@ -332,7 +332,7 @@ def measure(calibration: Calibration, heard: Heard = lambda done, of: None) -> l
     return curves
 
 
-@lru_cache(maxsize=512)  # of about 3 kB each
+@once(512)  # of about 3 kB each
 def _curve(racer: Racer, grid: tuple[float, float, int], tolerance: float, *conditions: Any) -> Curve:
     """Cached, so that what changes nothing for an optimizer costs nothing."""
     surface, start, steps, noise, l2, seed = conditions
@@ -430,7 +430,7 @@ class Ending(NamedTuple):
     before: np.ndarray  # (S,) the training loss before the first step
 
 
-@lru_cache(maxsize=4096)
+@once(4096)
 def _trained(training: Training) -> Ending:
     """All seeds of a training of one configuration, to its end, measured at its start and its end only."""
     network, net, racer = training.networks[0], training.configurations[0].net, training.configurations[0].racer

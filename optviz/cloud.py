@@ -14,17 +14,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from functools import lru_cache
-from threading import Lock
 from typing import Any, NamedTuple
 
 import numpy as np
-from cachetools import LRUCache, cached
 
 from optviz import doctor
 from optviz.experiment import LOOKS, Experiment, Pick, Racer
 from optviz.landscape import hessians
 from optviz.many import CHANCE_AT_MOST, snapshots
+from optviz.once import once
 from optviz.optimizers import OPTIMIZERS, SECOND_ORDER
 from optviz.spec import Param, Source, Value, number
 from optviz.surfaces import Minimum
@@ -184,7 +182,7 @@ def measure(cloud: Cloud) -> Swarm:
     return _measure(replace(cloud, low=float(LOW.default), high=float(HIGH.default), look=str(LOOK.default)))
 
 
-@cached(LRUCache(maxsize=KEPT, getsizeof=lambda swarm: swarm.nbytes), lock=Lock())
+@once(KEPT, size=lambda swarm: swarm.nbytes)
 def _measure(cloud: Cloud) -> Swarm:
     """Kept, so that looking at the rates costs nothing."""
     seeds = np.array([cloud.seed(i) for i in range(cloud.runs)] + [cloud.experiment.seed])
@@ -284,7 +282,7 @@ def floors(cloud: Cloud) -> Floors:
     return Floors(*columns, theory=theory(like, columns[0]))
 
 
-@lru_cache(maxsize=256)  # of a kilobyte each
+@once(256)  # of a kilobyte each
 def _floors(cloud: Cloud, rates: tuple[float, ...]) -> Floors:
     """Kept apart from the racer's own rate, whose slider leaves the grid as it is."""
     seeds = np.array([cloud.seed(i) for i in range(SEEDS)])
@@ -329,7 +327,7 @@ def quadratic(experiment: Experiment) -> Bowl | None:
     return _quadratic(experiment.surface, experiment.l2)
 
 
-@lru_cache(maxsize=64)
+@once(64)
 def _quadratic(surface: Pick, l2: float) -> Bowl | None:
     experiment = Experiment(surface, l2=l2)
     left, right, bottom, top = experiment.entry.window

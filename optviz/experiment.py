@@ -11,17 +11,16 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from threading import Lock
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from cachetools import LRUCache, cached
 
 from optviz.curves import CURVES, is_curve
 from optviz.descent import Rule, Trajectory, descend, rule, sweep
 from optviz.doctor import Outcome, outcome
 from optviz.limits import CAPACITY, LIMITS
+from optviz.once import once
 from optviz.optimizers import OPTIMIZERS, Optimizer
 from optviz.problems import Problem, from_surface
 from optviz.schedules import SCHEDULES
@@ -331,7 +330,7 @@ def _one(experiment: Experiment, racer: Racer, label: str, ghost: bool = False) 
     return Run(label, racer, trajectory, found, conditions, ghost)
 
 
-@lru_cache(maxsize=1024)
+@once(1024)
 def _outcome(racer: Racer, tolerance: float, *conditions: Any) -> Outcome:
     """Kept like the run itself."""
     surface: Pick = conditions[0]
@@ -344,7 +343,7 @@ def _size(run: Trajectory) -> int:
     return sum(leaf.nbytes for leaf in jax.tree.leaves(run._replace(state=None)))
 
 
-@cached(LRUCache(maxsize=RUNS_KEPT, getsizeof=_size), lock=Lock())
+@once(RUNS_KEPT, size=_size)
 def _descend(racer: Racer, *conditions: Any) -> Trajectory:
     """Kept, so that moving one racer's slider leaves the others' runs as they are, of a whole class of visitors too: a
     run of 500 steps takes 60 kB, and the longest with all slots 4 MB."""
@@ -374,7 +373,7 @@ def drag_values(racer: Racer, name: str) -> tuple[float, ...]:
     return tuple(sorted({*stops[:: math.ceil(len(stops) / (FAMILY_AT_MOST - 1))], float(racer.values[name])}))
 
 
-@lru_cache(maxsize=8)
+@once(8)
 def family(racer: Racer, name: str, conditions: tuple) -> Family:
     """The family of runs over one hyperparameter, bounded in members and in points so that it can be sent."""
     values, steps = drag_values(racer, name), conditions[2]

@@ -18,7 +18,6 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,6 +27,7 @@ from optviz.calibration import FACTORS, FIRST_ORDER, HIGH, LOW, Curve, shapes
 from optviz.descent import Trajectory, descend
 from optviz.experiment import Experiment, Pick, Racer
 from optviz.many import STATES, many, snapshots
+from optviz.once import once
 from optviz.optimizers import OPTIMIZERS, SECOND_ORDER
 from optviz.spec import Param, Source, number
 from optviz.verdict import Card, Measured, judged
@@ -256,7 +256,7 @@ def _least(on: Experiment) -> float:
     return min(minimum.value for minimum in on.entry.minima_at(on.surface_values))
 
 
-@lru_cache(maxsize=512)  # of about 5 kB each
+@once(512)  # of about 5 kB each
 def _tries(
     on: Experiment, key: str, budget: int, low: float, high: float, criterion: str, seeds: tuple[int, ...]
 ) -> Curve:
@@ -291,7 +291,7 @@ def _tries(
     return Curve(key, rates, score, words, best, more | {"seed": np.array(seeds)[middle]})
 
 
-@lru_cache(maxsize=1024)  # of about 4 kB each
+@once(1024)  # of about 4 kB each
 def _course(on: Experiment, racer: Racer, seeds: tuple[int, ...]) -> Course:
     """The race of one optimizer: a whole run for each seed, as the descent laboratory has it."""
     every = max(1, math.ceil(on.steps / (MOMENTS - 1)))

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from optviz.descent import Trajectory
+from optviz.once import once
 from optviz.problems import Problem
 from optviz.programs import program
 from optviz.spec import Value
@@ -93,7 +94,7 @@ def _positional(key: str, static: tuple[tuple[str, Value], ...]) -> Callable:
     return lambda x, y, *traced: entry.fn(x, y, **entry.unpack(traced, static))
 
 
-@lru_cache(maxsize=128)
+@once(128)
 def _over_window(key: str, values: tuple[tuple[str, Value], ...], cells: int) -> Slice:
     entry = SURFACES[key]
     own = entry.hyper(**dict(values))

@@ -16,20 +16,18 @@ import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import lru_cache
 from itertools import islice
-from threading import Lock
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from cachetools import LRUCache, cached
 
 from optviz import doctor
 from optviz.descent import Rule
 from optviz.experiment import COORDINATE, L2, NOISE, SEED, Experiment, Racer
 from optviz.limits import CAPACITY
+from optviz.once import once
 from optviz.optimizers import Optimizer
 from optviz.problems import standard_normal
 from optviz.programs import program
@@ -298,13 +296,13 @@ def _checked(experiment: Experiment, racer: Racer, vary: Mapping[str, Any]) -> d
     return checked
 
 
-@lru_cache(maxsize=16)
+@once(16)
 def _shared_chance(seed: int, dtype: Any) -> np.ndarray:
     """(steps, 2, 1)"""
     return standard_normal(seed, 0, LENGTHS[-1]).astype(dtype)[:, :, None]
 
 
-@cached(LRUCache(maxsize=CHANCE_KEPT, getsizeof=lambda drawn: drawn.nbytes), lock=Lock())
+@once(CHANCE_KEPT, size=lambda drawn: drawn.nbytes)
 def _own_chance(seeds: tuple[int, ...], steps: int, dtype: Any) -> np.ndarray:
     """(steps, 2, seeds)"""
     drawn = np.empty((steps, 2, len(seeds)), dtype)

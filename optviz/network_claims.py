@@ -16,7 +16,6 @@ import inspect
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -37,6 +36,7 @@ from optviz.networks import (
     measuring_factors,
     training_factors,
 )
+from optviz.once import once
 from optviz.optimizers import OPTIMIZERS
 from optviz.problems import Problem
 from optviz.programs import program
@@ -473,7 +473,7 @@ def _through(t: Training, net: Net) -> Through:
     return _signals(net.activation, net.init, net.init_scale, t.seed)
 
 
-@lru_cache(maxsize=64)
+@once(64)
 def _signals(activation: str, init: str, scale: float | None, seed: int) -> Through:
     seeds = [(seed + i) % 2**32 for i in range(DRAWS)]
     x = [np.random.default_rng([one, 7]).standard_normal((64, 256)) for one in seeds]

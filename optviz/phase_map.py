@@ -24,7 +24,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,6 +32,7 @@ import numpy as np
 from optviz import doctor, many
 from optviz.experiment import COORDINATE, L2, NOISE, Experiment, Pick, Racer
 from optviz.many import Ends
+from optviz.once import in_pieces, once
 from optviz.quadratic import (
     Quadratic,
     best_heavy_ball,
@@ -77,6 +78,7 @@ ROUNDING = 1e-14  # distances below this share of the minimum's own are rounding
 LINE_POINTS = 200
 SWING_STEPS = 8
 COMPANIONS = ("momentum", "beta1", "decay", "rho", "noise", "x")  # what goes well with a rate, best first
+KEPT, RATES_KEPT = 48_000_000, 8_000_000  # bytes of cells and of rates that are kept, for all visitors
 DISTANCES = (1, 2, 4, 8)  # cells between which fates are compared
 
 
@@ -361,10 +363,11 @@ class Cells(NamedTuple):
         return {state: float((self.state == i).sum()) / count for i, state in enumerate(STATES)}
 
 
+@in_pieces(KEPT, size=lambda ends: sum(part.nbytes for part in ends), key=lambda map_: map_.request)
 def work(map_: PhaseMap) -> Iterator[Ends]:
     """Run all cells, in pieces that each take a fraction of a second."""
     target = np.broadcast_to(_floor(map_), (map_.resolution, map_.resolution)).ravel()
-    return many.tiles(map_.on, map_.racer, map_.vary, target=target, precision=map_.precision)
+    yield from many.tiles(map_.on, map_.racer, map_.vary, target=target, precision=map_.precision)
 
 
 def cells(map_: PhaseMap, parts: Sequence[Ends]) -> Cells:
@@ -400,7 +403,7 @@ def cells(map_: PhaseMap, parts: Sequence[Ends]) -> Cells:
     )
 
 
-@lru_cache(maxsize=8)  # of at most 4 MB each
+@once(8)  # of at most 4 MB each
 def measure(map_: PhaseMap) -> Cells:
     """Run all cells."""
     return cells(map_, list(work(map_)))
@@ -430,13 +433,13 @@ def _floor(map_: PhaseMap) -> np.ndarray:
 # Rates ---------------------------------------------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=64)
+@once(64)
 def _may_be_quadratic(on: Experiment) -> bool:
     """Asked before hundreds of settings are looked at."""
     return not np.isnan(quadratics(on.entry, on.surface_values).curvatures).any()
 
 
-@lru_cache(maxsize=6)  # of at most 5 MB each
+@once(6)  # of at most 5 MB each
 def _bowl(on: Experiment, x: Axis, y: Axis, count: int) -> Quadratic:
     """The quadratics that the cells descend on, penalty included, with (n, n), (n, 1), (1, n) or (1, 1) in front."""
     params = axes_of(on)
@@ -473,6 +476,7 @@ def rate_of(steps: np.ndarray, distance: np.ndarray, rounding: np.ndarray) -> np
     return np.where(count >= POINTS_AT_LEAST, np.exp(slope), np.nan)
 
 
+@in_pieces(RATES_KEPT, size=lambda part: part.nbytes, key=lambda map_: map_.request)
 def rate_work(map_: PhaseMap) -> Iterator[np.ndarray]:
     """Measure the rate of convergence of all cells, row by row, in pieces."""
     shape = (map_.resolution, map_.resolution)
@@ -505,7 +509,7 @@ def as_grid(map_: PhaseMap, parts: Sequence[np.ndarray]) -> np.ndarray:
     return flat.reshape(map_.resolution, map_.resolution)
 
 
-@lru_cache(maxsize=8)
+@once(8)
 def rates(map_: PhaseMap) -> np.ndarray | None:
     """The measured rate of convergence of every cell, (n, n); None where it is not defined."""
     return as_grid(map_, list(rate_work(map_))) if map_.has_rates else None

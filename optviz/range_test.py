@@ -21,7 +21,6 @@ import math
 from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,6 +28,7 @@ import numpy as np
 from optviz.descent import begin_together, descend, descend_together
 from optviz.experiment import Experiment, Pick, Racer
 from optviz.limits import CAPACITY
+from optviz.once import once
 from optviz.spec import Catalogue, Entry, Param, Source, number
 from optviz.training import Configuration, Net, Training
 from optviz.verdict import Card, Measured, judged
@@ -252,7 +252,7 @@ def measure(test: RangeTest) -> Curves:
     return _measured(replace(test, base=None, top=None))
 
 
-@lru_cache(maxsize=16)  # of at most 16 seeds × 2,000 steps: 1 MB each
+@once(16)  # of at most 16 seeds × 2,000 steps: 1 MB each
 def _measured(test: RangeTest) -> Curves:
     running = test.running
     lr, loss = (_on_network if isinstance(running, Training) else _on_surface)(running, test)
@@ -502,7 +502,7 @@ class RangeClaim(Card):
 BEYOND = 10.0  # how far outside the range a rate is tried
 
 
-@lru_cache(maxsize=32)
+@once(32)
 def _learnt(subject: Any, steps: int, racer: Racer) -> float:
     """The loss, above the floor, at the end of a run of the subject under its own seed: the mean of its last tenth."""
     if isinstance(subject, Training):

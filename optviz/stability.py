@@ -16,19 +16,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
-from threading import Lock
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from cachetools import LRUCache
 
 from optviz import experiment as races
 from optviz.descent import Together, begin_together, descend_together
 from optviz.experiment import Experiment, Pick, Racer
 from optviz.landscape import hessians, over_window
 from optviz.limits import CAPACITY
+from optviz.once import in_pieces, once
 from optviz.sharpness import DIVIDING, edge_factor, extremes, slope, weights
 from optviz.spec import Param, Source, Value, number
 from optviz.training import Configuration, Net, Training
@@ -245,7 +243,7 @@ def curves(stability: Stability, known: Sequence[tuple[int, Moment]] = ()) -> li
 # On a surface --------------------------------------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=64)  # of at most 280 kB each
+@once(64)  # of at most 280 kB each
 def _surface_curve(on: Experiment) -> Curve:
     run, racer = races.run(on)[0], on.racers[0]
     path, key, rate = run.trajectory, racer.optimizer.key, float(racer.values["lr"])
@@ -277,7 +275,7 @@ def sharpness_over_window(stability: Stability) -> np.ndarray | None:
     return _over_window(on.surface, on.l2)
 
 
-@lru_cache(maxsize=16)  # of 74 kB each
+@once(16)  # of 74 kB each
 def _over_window(surface: Pick, l2: float) -> np.ndarray:
     on = Experiment(surface, l2=l2)
     plane = over_window(surface.key, on.surface_values)
@@ -324,33 +322,19 @@ class Moment(NamedTuple):
     residual: float
 
 
-_measured: LRUCache[Training, tuple[Moment, ...]] = LRUCache(KEPT, lambda run: sum(each.loss.nbytes for each in run))
-_lock = Lock()
-
-
 def moments(stability: Stability) -> Iterator[tuple[int, Moment]]:
     """Measure a network's moments one after another, all rates in turn, each with the place of its rate; nothing on a
-    surface. Runs that were measured to their end before, by whomever, come at once."""
+    surface. Moments that were measured before, by whomever, come at once."""
     if isinstance(stability.on, Training):
-        runs = [_run(stability, rate) for rate in stability.rates]
+        times = tuple(stability.times.tolist())
+        trainings = [stability.at(rate) for rate in stability.rates]
+        runs = [_moments(one, times) for one in trainings if isinstance(one, Training)]
         for _ in stability.times:
             yield from ((i, next(run)) for i, run in enumerate(runs))
 
 
-def _run(stability: Stability, rate: float) -> Iterator[Moment]:
-    training, found = stability.at(rate), []
-    assert isinstance(training, Training)
-    with _lock:
-        known = _measured.get(training)
-    for moment in known or _moments(training, stability.times):
-        found.append(moment)
-        if len(found) == len(stability.times):
-            with _lock:
-                _measured[training] = tuple(found)
-        yield moment
-
-
-def _moments(training: Training, times: np.ndarray) -> Iterator[Moment]:
+@in_pieces(KEPT, size=lambda moment: moment.loss.nbytes)
+def _moments(training: Training, times: tuple[int, ...]) -> Iterator[Moment]:
     problem, one = training.problem(0), training.configurations[0]
     rule, key, values = one.racer.rule, one.racer.optimizer.key, one.racer.values
     factor = edge_factor(key, values)

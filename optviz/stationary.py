@@ -8,13 +8,13 @@ what was found, and no proof that there is nothing else.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from optviz.once import once
 from optviz.programs import program
 
 SIDE = 24  # starts along each side of the window
@@ -34,7 +34,7 @@ class Stationary(NamedTuple):
     kind: str
 
 
-@lru_cache(maxsize=64)
+@once(64)
 def stationary_points(
     fn: Callable, window: tuple[float, float, float, float], parameters: tuple[float, ...] = ()
 ) -> tuple[Stationary, ...]:

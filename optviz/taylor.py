@@ -19,7 +19,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import jax
@@ -28,6 +27,7 @@ import numpy as np
 
 from optviz.experiment import COORDINATE, Experiment, Pick
 from optviz.landscape import hessians
+from optviz.once import once
 from optviz.optimizers import OPTIMIZERS
 from optviz.problems import Problem
 from optviz.programs import program
@@ -202,7 +202,7 @@ class Look(NamedTuple):
     lost: str
 
 
-@lru_cache(maxsize=256)
+@once(256)
 def look(value: SecondOrder) -> Look:
     """Take the moves and look around where they end. At most 60 of them, of about a millisecond each."""
     problem, radius, slots, lost = value.on.problem, value.radius, None, ""
@@ -508,7 +508,7 @@ def ground(value: SecondOrder) -> Ground:
     return _ground(value.on.conditions, value.on, bounds(value))
 
 
-@lru_cache(maxsize=32)  # of 75 kB each
+@once(32)  # of 75 kB each
 def _ground(conditions: tuple, on: Experiment, edges: tuple[float, float, float, float]) -> Ground:
     left, right, bottom, top = edges
     x, y = np.linspace(left, right, CELLS), np.linspace(bottom, top, CELLS)

@@ -20,9 +20,10 @@ import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 from scipy.special import erf
 
@@ -56,6 +57,7 @@ from optviz.networks import (
     measuring_factors,
     training_factors,
 )
+from optviz.once import once
 from optviz.problems import Problem, from_network
 from optviz.spec import Param
 
@@ -69,6 +71,7 @@ NUMBERS_AT_MOST = (
 )  # parameters × seeds, over all configurations; 32 MB for each slot of an optimizer
 STEPS_AT_MOST = CAPACITY.training_steps  # steps × seeds × configurations: 16 MB of batch losses
 ACTIVATIONS_AT_MOST = CAPACITY.activations  # examples of a batch × units and inputs × seeds: 160 MB, a few times over
+BEGUN_KEPT = 32_000_000  # bytes of trainings before their first step, for all visitors
 NEWTON_AT_MOST = 500  # parameters: its Hessian has their square
 PROBE = 256  # training examples at which layers are looked at
 BATCHES = 8  # from which the gradient noise scale is estimated
@@ -513,7 +516,7 @@ def targets(table: Table) -> np.ndarray:
     return np.eye(len(table.classes))[table.y] if table.classes else table.y[:, None]
 
 
-@lru_cache(maxsize=8)  # of at most 16 MB each
+@once(8)  # of at most 16 MB each
 def _parts(
     dataset: Pick | Own,
     seed: int,
@@ -622,7 +625,23 @@ class Progress:
 
 
 def begin(training: Training) -> Progress:
-    """The progress before the first step, measured."""
+    """The progress before the first step, measured. It is kept, for a class opens one link; a visitor's own table is
+    nobody else's, and of that nothing is."""
+    return _begun(training) if isinstance(training.dataset, Pick) else _begin(training)
+
+
+def _size(progress: Progress) -> int:
+    """Bytes of the arrays that grow with the network."""
+    parts = [progress.states, [(history.snapshots, tuple(history.layers)) for history in progress.histories]]
+    return sum(np.asarray(leaf).nbytes for leaf in jax.tree.leaves(parts))
+
+
+@once(BEGUN_KEPT, size=_size)
+def _begun(training: Training) -> Progress:
+    return _begin(training)
+
+
+def _begin(training: Training) -> Progress:
     states, histories = [], []
     for index, configuration in enumerate(training.configurations):
         network, net = training.networks[index], configuration.net

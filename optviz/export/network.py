@@ -16,7 +16,6 @@ import base64
 import lzma
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import lru_cache
 
 import numpy as np
 
@@ -25,6 +24,7 @@ from optviz.export.quoting import WIDTH, Quoted, call, comment, entry, laid_out,
 from optviz.export.rules import TITLES, USED, Rules, Written, imports, titled
 from optviz.figures.training import names as usual_names
 from optviz.networks import INITS
+from optviz.once import once
 from optviz.schedules import SCHEDULES
 from optviz.training import Configuration, Own, Training
 
@@ -70,7 +70,7 @@ def _known(one: Configuration) -> None:
             raise ValueError(f"the {kind} {key} cannot be written into a script: no library has it")
 
 
-@lru_cache(maxsize=8)  # of at most 300 kB each
+@once(8)  # of at most 300 kB each
 def _packed(own: Own) -> str:
     """A table as text: its examples with the target behind them, separated by commas, compressed, in base64."""
     return _compressed(own.table)

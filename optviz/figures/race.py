@@ -7,12 +7,9 @@ draws above them step by step. It is JSON through and through, small enough to s
 from __future__ import annotations
 
 from collections.abc import Container, Hashable, Sequence
-from functools import lru_cache
-from threading import Lock
 from typing import Any
 
 import numpy as np
-from cachetools import LRUCache, cached
 
 from optviz.anatomy import anatomy as anatomy_of_run
 from optviz.curves import CURVES, RATE, SLOT, curve
@@ -20,6 +17,7 @@ from optviz.descent import schedulable
 from optviz.experiment import Experiment, Pick, Racer, Run, drag_values, family
 from optviz.figures import theme
 from optviz.landscape import over_window, stationary, streamlines
+from optviz.once import once
 from optviz.spec import number
 from optviz.surfaces import SURFACES
 
@@ -149,7 +147,7 @@ def _kept_as(run: Run, names: tuple[str, ...]) -> Hashable:
     return run.racer, run.conditions, names
 
 
-@cached(LRUCache(maxsize=SERIES_KEPT, getsizeof=lambda series: sum(map(len, series.values()))), _kept_as, Lock())
+@once(SERIES_KEPT, size=lambda series: sum(map(len, series.values())), key=_kept_as)
 def _series(run: Run, names: tuple[str, ...]) -> dict[str, str]:
     """The path and the curves of a run as float32, kept, for most racers stay as they are when a slider moves; a curve
     of two columns as two series."""
@@ -178,7 +176,7 @@ def _plane(experiment: Experiment, lowest: float | None) -> dict[str, Any]:
     }
 
 
-@lru_cache(maxsize=16)
+@once(16)
 def _contours(picked: Pick, field: str) -> dict[str, Any]:
     """The surface as a map. Kept, for no racer changes it, and shared: nobody changes what is in it."""
     experiment = Experiment(picked, field=field)
@@ -305,7 +303,7 @@ def _field(experiment: Experiment) -> list[dict[str, Any]]:
     return [{**line, "hoverinfo": "skip"}]
 
 
-@lru_cache(maxsize=32)
+@once(32)
 def _strokes(surface: str, values: tuple, field: str) -> tuple[np.ndarray, np.ndarray]:
     """x and y of all strokes, each ended by NaN: straight arrows are the beginnings of the lines."""
     lines = streamlines(surface, dict(values))

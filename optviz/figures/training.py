@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from optviz.datasets import Table
 from optviz.experiment import labels
 from optviz.figures import theme
 from optviz.networks import ACTIVATIONS, INITS
+from optviz.once import once
 from optviz.spec import number
 from optviz.training import BINS, CURVES, History, Progress, Training, predict, signal
 
@@ -775,8 +775,8 @@ def _start(
     ]
 
 
-@lru_cache(maxsize=128)
-def _signal(activation: str, init: str, scale: float | None, seed: int) -> Any:
+@once(128)
+def _signal(activation: str, init: str, scale: Any, seed: int) -> Any:
     return signal(activation=activation, init=init, init_scale=scale, depth=DEPTH, width=WIDTH, seed=seed)
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 from typing import TypeVar
 
 import streamlit as st
 
 from optviz.claims import Claim
 from optviz.experiment import Experiment
+from optviz.once import once
 from optviz.ui.controls import folded
 from optviz.ui.desk import Desk
 from optviz.verdict import Card, Measured
@@ -85,7 +85,7 @@ def _page(desk: Desk) -> str:
     return f"pages/{desk.page}.py"
 
 
-@lru_cache(maxsize=64)
+@once(64)
 def measured_on(claim: Claim, experiment: Experiment) -> Measured | None:
     """Kept, so that looking around in an experiment measures nothing again."""
     return claim.measure(experiment)
