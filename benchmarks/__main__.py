@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import browser, calibration, live, networks, surfaces, sweep, visitors
+from benchmarks import browser, calibration, instructor, live, networks, surfaces, sweep, visitors
 from benchmarks.report import Benchmark, Line, Missing, Readings, document, table
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "performance.md"
@@ -24,6 +24,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     **calibration.BENCHMARKS,
     **browser.BENCHMARKS,
     **visitors.BENCHMARKS,
+    **instructor.BENCHMARKS,
     **networks.BENCHMARKS,
     **live.BENCHMARKS,
 }

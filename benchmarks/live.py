@@ -3,9 +3,6 @@ on the same server notice of it."""
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
@@ -14,7 +11,8 @@ import numpy as np
 
 from benchmarks.browser import PATIENCE, STAGE, WATCH, WINDOW, chromium, opened, rest
 from benchmarks.report import Bar, Benchmark, Reading, Readings, seconds
-from benchmarks.serving import APP, ROOT, serving
+from benchmarks.serving import APP, serving
+from benchmarks.visitors import asked
 from optviz.training import Training
 from optviz.training_link import to_query
 from optviz.ui.training import MOONS
@@ -126,11 +124,11 @@ def beside() -> Readings:
 
 def _moves(address: str) -> list[float]:
     """The seconds of each move, asked for by a process of its own. Raises RuntimeError on any error."""
-    command = [sys.executable, "-m", "benchmarks.visitors", address, str(GUESTS), str(COMING), str(STAY)]
-    found = json.loads(subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout)
-    if found["errors"] or not found["times"]:
+    found = asked(address, "descent", str(GUESTS), str(COMING), str(STAY))
+    times = [one for own in found["times"].values() for one in own]
+    if found["errors"] or not times:
         raise RuntimeError(f"errors of visitors: {found['errors'][:1]}")
-    return found["times"]
+    return times
 
 
 BENCHMARKS = {
