@@ -63,12 +63,9 @@ from optviz.spec import Param
 
 CONFIGURATIONS_AT_MOST = CAPACITY.configurations
 MOMENTS, PLANNED = 200, 100  # measured moments that are kept at most, and those of a run as long as planned
-WORK_AT_MOST = (
-    CAPACITY.training_work
-)  # parameters × examples seen × seeds, over all configurations: about ten minutes of one core
-NUMBERS_AT_MOST = (
-    CAPACITY.parameters
-)  # parameters × seeds, over all configurations; 32 MB for each slot of an optimizer
+# Parameters × examples seen × seeds, over all configurations: about ten minutes of one core.
+WORK_AT_MOST = CAPACITY.training_work
+NUMBERS_AT_MOST = CAPACITY.parameters  # × seeds, over all configurations; 32 MB for each slot of an optimizer
 STEPS_AT_MOST = CAPACITY.training_steps  # steps × seeds × configurations: 16 MB of batch losses
 ACTIVATIONS_AT_MOST = CAPACITY.activations  # examples of a batch × units and inputs × seeds: 160 MB, a few times over
 BEGUN_KEPT = 32_000_000  # bytes of trainings before their first step, for all visitors
