@@ -115,6 +115,7 @@ VISITS = (
         link_to(backprop, TWO_PATHS, lambda number: replace(TWO_PATHS, inputs=(1.0, -0.5 - 0.01 * (number + 1)))),
         "Input x₁",
     ),
+    Visit("pages/handout.py", pictures=False),
     Visit("pages/glossary.py", pictures=False),
 )
 TRAINING = Visit(

@@ -89,9 +89,8 @@ FACTORS = {"surface": 10.0, "network": 2.0}  # a final loss within this factor o
 BLOWN_UP = 10.0  # a network whose loss is this many times what it was before training has diverged
 SIZES_AT_MOST = 8
 SIZES = {"width": (4, 16, 64, 256), "depth": (1, 2, 3, 4, 5, 6)}  # that a visitor begins with
-WORK_AT_MOST = (
-    CAPACITY.calibration_work
-)  # parameters × examples seen × seeds, over all trainings: about a minute of one core
+# Parameters × examples seen × seeds, over all trainings: about a minute of one core.
+WORK_AT_MOST = CAPACITY.calibration_work
 STEPS_AT_MOST = CAPACITY.calibration_steps  # steps × seeds, over all trainings
 
 SHAPES = {
