@@ -33,11 +33,11 @@ from optviz.landscape import over_window
 COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#ABB060")
 RAMP = ("#E69F00", "#5E2B6B")  # from the deepest of many other minima to the shallowest
 END_COLORS = {
-    "another minimum": "#B79F83",
+    "another minimum": "#9E59FE",
     "a saddle": "#101010",
     "a maximum": "#F4F4F4",
-    "a plateau": "#6F767E",
-    "on its way": "#A9AEB4",
+    "a plateau": "#32373C",
+    "on its way": "#5F6469",
     "diverged": "#D55E00",
 }
 DIFFERENCE_COLORS = ("#A9AEB4", "#1B7837", "#762A83", "#E0C65A")

@@ -289,7 +289,7 @@ def _limit_note(limit: Limit, place: int, height: float) -> dict[str, Any]:
     text = f"{limit.formula} = {number(limit.rate, 3)}" + ("" if limit.exact else " (near the minimum)")
     return {"xref": "x", "x": math.log10(limit.rate), "yref": "y", "y": height, "yanchor": "top",
             "xanchor": "right" if place % 2 == 0 else "left", "text": text, "showarrow": False,
-            "bgcolor": "paper", "font": {"color": style(limit.optimizer).color}}  # fmt: skip
+            "bgcolor": "paper", "bordercolor": style(limit.optimizer).color, "font": {"color": "text"}}  # fmt: skip
 
 
 __all__ = ["SHAPES", "alt", "calibration_record", "hue", "titles"]

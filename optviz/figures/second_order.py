@@ -242,7 +242,7 @@ def _tips(value: SecondOrder, found: Look) -> list[dict[str, Any]]:
         x, y = [left, bottom] + center * size
         text = f"<b>{words}</b>" if key == value.method else words
         notes.append({"x": float(x), "y": float(y), "text": text, "showarrow": False, "bgcolor": "paper",
-                      "font": {"color": COLORS[key]}, "opacity": 0.9, "borderpad": 1})  # fmt: skip
+                      "font": {"color": "text"}, "bordercolor": COLORS[key], "borderpad": 1})  # fmt: skip
     return notes
 
 
@@ -375,7 +375,7 @@ def _promise(found: Look, slice_: Cut, chosen: Proposal) -> tuple[list[dict], li
             "xshift": 8 if anchor == "left" else -8,
             "yanchor": side,
             "yshift": -6 if side == "top" else 6,
-            "font": {"color": color},
+            "font": {"color": "text"},
         }
         for text, height, side in words
     ]

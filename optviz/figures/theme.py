@@ -1,8 +1,10 @@
 """What every picture shares: the colour of each optimizer, colour scales, and how arrays travel to the browser.
 
-The hues are those of Okabe and Ito, told apart with the usual kinds of colour blindness, but for two: their yellow
-would vanish on white, and to a red-blind eye a darkened one is their orange, so it is a pale olive; and grey stands in
-the place of black, which would vanish in the dark (a green-blind eye finds it close to violet). An optimizer has the
+The hues are those of Okabe and Ito, told apart with the usual kinds of colour blindness, moved as little as it takes
+for each to reach a contrast of 3 on Streamlit's white and on its black, and on a chosen row of either: a search over
+8-bit colours kept every distance that the tests ask for, under each simulated eye, and stayed near the old places. So
+their orange is darker, and their yellow, which would vanish on white, an olive; grey stands in the place of black,
+which would vanish in the dark (a green-blind eye finds it close to violet). An optimizer has the
 same hue and dash on every chart: hues repeat after seven optimizers, and the second and third round are dashed. Racers
 that share an optimizer differ in their dashes and in the shape of their head.
 """
@@ -21,13 +23,13 @@ from optviz.spec import number
 # By Streamlit's name for the hue: its own text colours are set to these in .streamlit/config.toml, so that a label such
 # as ":blue[●] SGD" shows the colour of the picture.
 HUES = {
-    "blue": "#0072B2",
-    "orange": "#E69F00",
-    "violet": "#CC79A7",
-    "yellow": "#ABB060",
-    "green": "#009E73",
-    "gray": "#808891",
-    "red": "#D55E00",
+    "blue": "#3273B7",
+    "orange": "#BF7600",
+    "violet": "#BB70A6",
+    "yellow": "#888D4F",
+    "green": "#1F9B70",
+    "gray": "#767E87",
+    "red": "#CE3D2D",
 }
 DASHES: tuple[tuple[int, ...], ...] = ((), (9, 5), (2, 4))
 MARKERS = ("circle", "square", "triangle", "diamond", "star", "cross", "hexagon", "pentagon")

@@ -159,6 +159,24 @@ MARGINS = """<style>
 .stAppHeader { background: transparent; pointer-events: none; }
 .stAppHeader * { pointer-events: auto; }
 .st-key-navigation { padding-right: 3rem; }
+/* Streamlit's grey of a caption and its edge of a field are too pale to be read by all: WCAG asks for 4.5 and 3. */
+[data-testid="stCaptionContainer"], [data-testid="stCaptionContainer"] * { opacity: 1; }
+[data-testid="stCaptionContainer"] { color: color-mix(in srgb, currentcolor 78%, transparent); }
+:is(.stSelectbox, .stMultiSelect, .stTextInput, .stTextArea, .stNumberInput) :is([data-baseweb="select"] > div,
+  [data-baseweb="input"], [data-baseweb="textarea"], [data-testid="stNumberInputContainer"]) {
+  border-color: color-mix(in srgb, currentcolor 55%, transparent); border-width: 1px; border-style: solid;
+}
+/* Streamlit writes white on the dark theme's light blue; that is 2.4. */
+:is([data-testid="stBaseButton-primary"], [data-baseweb="tag"]),
+:is([data-testid="stBaseButton-primary"], [data-baseweb="tag"]) * {
+  color: light-dark(#FFFFFF, #171614);
+}
+/* On a phone nothing is cut off: words go on in the next line, a table is scrolled by itself. */
+[data-testid="stMarkdownContainer"]:has(> table) { overflow-x: auto; }
+@media (max-width: 640px) {
+  [data-testid="stPageLink-NavLink"], [data-testid="stPageLink-NavLink"] * { white-space: normal; height: auto; }
+  .st-key-navigation { padding-right: 0; }
+}
 </style>"""
 
 

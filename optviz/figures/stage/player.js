@@ -55,7 +55,7 @@ function createPlayer(stage) {
 
 function createHelp() {
   const help = element("details", "oz-help oz-extra");
-  help.onkeydown = (event) => event.key === "Escape" && (help.open = false);
+  help.addEventListener("keydown", (event) => event.key === "Escape" && (help.open = false));
   help.addEventListener("focusout", (event) => help.contains(event.relatedTarget) || (help.open = false));
   const summary = element("summary", "oz-button", { "aria-label": "Keys", title: "Keys" });
   summary.textContent = "?";
