@@ -162,13 +162,18 @@ MARGINS = """<style>
 /* Streamlit's grey of a caption and its edge of a field are too pale to be read by all: WCAG asks for 4.5 and 3. */
 [data-testid="stCaptionContainer"], [data-testid="stCaptionContainer"] * { opacity: 1; }
 [data-testid="stCaptionContainer"] { color: color-mix(in srgb, currentcolor 78%, transparent); }
-:is(.stSelectbox, .stMultiSelect, .stTextInput, .stTextArea, .stNumberInput) :is([data-baseweb="select"] > div,
-  [data-baseweb="input"], [data-baseweb="textarea"], [data-testid="stNumberInputContainer"]) {
-  border-color: color-mix(in srgb, currentcolor 55%, transparent); border-width: 1px; border-style: solid;
+:is(.stSelectbox, .stMultiSelect, .stNumberInput) [role="group"]:has(> input, > * > input),
+[data-testid="stTextInputRootElement"],
+[data-testid="stTextAreaRootElement"], [data-testid="stNumberInputContainer"] {
+  border-color: color-mix(in srgb, currentcolor 55%, transparent);
+}
+@media (prefers-reduced-motion: reduce) {
+  *, *::before, *::after { transition-duration: 0s !important; animation-duration: 0s !important; }
 }
 /* Streamlit writes white on the dark theme's light blue; that is 2.4. */
-:is([data-testid="stBaseButton-primary"], [data-baseweb="tag"]),
-:is([data-testid="stBaseButton-primary"], [data-baseweb="tag"]) * {
+[data-testid="stBaseButton-primary"], [data-testid="stBaseButton-primary"] *,
+[data-testid="stMultiSelectTagsContainer"] [role="group"] > span,
+[data-testid="stMultiSelectTagsContainer"] [role="group"] > span * {
   color: light-dark(#FFFFFF, #171614);
 }
 /* On a phone nothing is cut off: words go on in the next line, a table is scrolled by itself. */
