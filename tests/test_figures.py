@@ -15,7 +15,7 @@ import pytest
 from optviz.anatomy import anatomy
 from optviz.curves import CURVES
 from optviz.experiment import Experiment, Pick, Racer, run
-from optviz.figures import theme
+from optviz.figures import basin_map, phase_map, theme
 from optviz.figures.dissection import dissection
 from optviz.figures.race import race
 from optviz.landscape import over_window
@@ -290,6 +290,60 @@ def test_grey_is_told_apart_as_well_as_can_be(eye, apart):
     for hue, color in theme.HUES.items():
         if hue != "gray":
             assert np.linalg.norm(lab(theme.HUES["gray"], eye) - lab(color, eye)) >= apart, f"{hue} under {eye}"
+
+
+PAPERS = {"light": "#FFFFFF", "dark": "#171614"}  # of Streamlit's pages
+CHOSEN = {"light": "#E6F0F5", "dark": "#1D2629"}  # of the chosen one among its buttons
+
+
+def contrast(one: str, other: str) -> float:
+    """By WCAG, from 1 to 21."""
+    bright = [float(np.interp(lab(color)[0], LIGHTNESS, LUMINANCE)) for color in (one, other)]
+    return (max(bright) + 0.05) / (min(bright) + 0.05)
+
+
+LUMINANCE = np.linspace(0, 1, 100_001)
+LIGHTNESS = 116 * np.where(LUMINANCE > 216 / 24389, np.cbrt(LUMINANCE), (24389 / 27 * LUMINANCE + 16) / 116) - 16
+
+
+def test_contrast_agrees_with_known_colours():
+    assert contrast("#FFFFFF", "#000000") == pytest.approx(21, abs=0.01)
+    assert contrast("#767676", "#FFFFFF") == pytest.approx(4.54, abs=0.01)
+
+
+@pytest.mark.parametrize("mode", PAPERS)
+@pytest.mark.parametrize("hue", theme.HUES)
+def test_a_line_of_every_hue_has_the_contrast_that_graphics_need(hue, mode):
+    for ground in (PAPERS[mode], CHOSEN[mode]):
+        assert contrast(theme.HUES[hue], ground) >= 3
+
+
+# Areas that meet: what can lie side by side on one map, with nothing but its colour to tell what it is. The same bar as
+# for lines.
+AREAS = {
+    "ends of runs": [*basin_map.COLORS, *basin_map.END_COLORS.values()],
+    "where two racers disagree": list(basin_map.DIFFERENCE_COLORS),
+} | {
+    f"states of runs, {mode}": [
+        theme.mix(paper, theme.HUES["gray"], 0.30) if hue == "gray" else theme.HUES[hue]  # as FADED has it
+        for hue in phase_map.HUE_OF_STATE.values()
+    ]
+    for mode, paper in PAPERS.items()
+}
+
+
+@pytest.mark.parametrize("eye", EYES)
+@pytest.mark.parametrize("areas", AREAS)
+def test_areas_are_told_apart_by_every_eye(areas, eye):
+    for one, other in combinations(AREAS[areas], 2):
+        assert np.linalg.norm(lab(one, eye) - lab(other, eye)) >= 16, f"{one} and {other}"
+
+
+@pytest.mark.parametrize("eye", EYES)
+@pytest.mark.parametrize("ramp", [theme.SCALES["light"], theme.SCALES["dark"], phase_map.RAMP, basin_map.RAMP], ids=str)
+def test_a_scale_moves_one_way_in_lightness_for_every_eye(ramp, eye):
+    steps = np.diff([lab(color, eye)[0] for color in ramp])
+    assert (steps > 0.5).all() or (steps < -0.5).all()
 
 
 @pytest.mark.parametrize("mode", theme.SCALES)
