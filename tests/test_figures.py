@@ -340,7 +340,11 @@ def test_areas_are_told_apart_by_every_eye(areas, eye):
 
 
 @pytest.mark.parametrize("eye", EYES)
-@pytest.mark.parametrize("ramp", [theme.SCALES["light"], theme.SCALES["dark"], phase_map.RAMP, basin_map.RAMP], ids=str)
+@pytest.mark.parametrize(
+    "ramp",
+    [*theme.SCALES.values(), phase_map.RAMP, [theme.mix(*basin_map.RAMP, i / 9) for i in range(10)]],
+    ids=[*theme.SCALES, "phase map", "basins"],
+)
 def test_a_scale_moves_one_way_in_lightness_for_every_eye(ramp, eye):
     steps = np.diff([lab(color, eye)[0] for color in ramp])
     assert (steps > 0.5).all() or (steps < -0.5).all()
