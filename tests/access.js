@@ -1,5 +1,5 @@
-/* What tests ask a page about access. Evaluated in the page; gives plain records, and judges nothing. */
-(() => {
+/* What tests ask a page about access. A function of the names of what is wanted; gives plain records, and judges nothing. */
+(...wanted) => {
   const brush = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
   const known = new Map();
 
@@ -92,10 +92,12 @@
 
   /** The edges of controls that have only an edge to be known by, against what is around them. */
   function edges() {
-    const boxes = "input:not([type=range], [type=checkbox], [type=radio]), select, textarea, [data-baseweb=input], [data-baseweb=select] > div";
+    const boxes = "input:not([type=range], [type=checkbox], [type=radio]), select, textarea";
     return [...document.querySelectorAll(boxes)].filter((one) => seen(one) && !off(one)).map((one) => {
-      const style = getComputedStyle(one);
-      const around = behind(one.parentElement);
+      let box = one; // Streamlit draws the edge of a field around the field
+      for (let up = 0; up < 3 && parseFloat(getComputedStyle(box).borderTopWidth) === 0; up++) box = box.parentElement;
+      const style = getComputedStyle(box);
+      const around = behind(box.parentElement);
       const rim = parseFloat(style.borderTopWidth) > 0 ? over(channels(style.borderTopColor), around) : around;
       return { where: where(one), name: nameOf(one), ratio: Math.max(ratio(rim, around), ratio(over(channels(style.backgroundColor), around), around)) };
     });
@@ -110,7 +112,7 @@
 
   /** Every picture: what draws it, and the name of the nearest thing around it that is told to a screen reader. */
   function pictures() {
-    const drawn = "canvas, img, .js-plotly-plot, svg.oz-walk-graph, [role=img], [role=figure], [data-testid=stImage], [data-testid=stPlotlyChart]";
+    const drawn = "canvas, img, .js-plotly-plot, svg.oz-walk-graph, [role=img], [role=figure]";
     const roots = new Map();
     for (const one of document.querySelectorAll(drawn)) {
       if (!seen(one) || one.closest("[aria-hidden=true]") || one.closest("button, a, summary, [data-testid=stIconMaterial]")) continue;
@@ -128,10 +130,12 @@
   function controls() {
     return [...document.querySelectorAll(usable)].filter((one) => seen(one) && !off(one)).map((one, index) => {
       one.dataset.access = index;
+      const set = one.closest("[role=radiogroup], [role=toolbar], [role=tablist]"); // one stop, and arrow keys within
+      if (set) set.dataset.accessSet ??= `set ${index}`;
       const label = one.closest("label") ?? one.labels?.[0];
       const boxes = [one, label].filter(Boolean).map((two) => two.getBoundingClientRect());
       return { index, where: where(one), name: nameOf(one).slice(0, 60), tag: one.tagName, role: one.getAttribute("role"), tab: one.tabIndex,
-        type: one.type ?? "", group: one.name ?? "", inline: getComputedStyle(one).display === "inline",
+        type: one.type ?? "", group: set?.dataset.accessSet ?? (one.type === "radio" ? one.name : ""), inline: getComputedStyle(one).display === "inline",
         width: Math.max(...boxes.map((box) => box.width)), height: Math.max(...boxes.map((box) => box.height)) };
     });
   }
@@ -160,5 +164,6 @@
   const width = () => ({ inner: innerWidth, page: document.scrollingElement.scrollWidth,
     main: document.querySelector(".stMain")?.scrollWidth ?? 0, room: document.querySelector(".stMain")?.clientWidth ?? 0 });
 
-  return { texts: texts(), edges: edges(), pictures: pictures(), controls: controls(), focused: focused(), spilled: spilled(), width: width() };
-})()
+  const all = { texts, edges, pictures, controls, focused, spilled, width };
+  return Object.fromEntries(wanted.flat().map((name) => [name, all[name]()]));
+}

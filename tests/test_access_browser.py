@@ -5,8 +5,11 @@ them is here. A page is loaded once and then seen by day, by night, and on a pho
 directly on a picture of many colours: its background is no single colour.
 """
 
+import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -18,6 +21,8 @@ LOOK = Path(__file__).with_name("access.js").read_text(encoding="utf-8")
 IDLE = '[data-testid=stApp][data-test-script-state="notRunning"]'
 DRAWN = """() => [...document.querySelectorAll('.oz-stage, .oz-chart, .oz-walk')].filter((one) => one.offsetWidth)
     .every((one) => one.dataset.ready === 'true')"""
+FRAMED = """<!doctype html><link rel="icon" href="data:,">
+<iframe src="{source}/descent?embed=true" width="800" height="600"></iframe>"""
 PATHS = ["/" if page.path == "app.py" else f"/{Path(page.path).stem}" for page in PAGES]
 
 
@@ -31,15 +36,26 @@ class Guest(Visitor):
         self.page.wait_for_function(DRAWN)
         return self
 
-    def look(self) -> dict:
-        return self.page.evaluate(LOOK)
+    def look(self, *wanted: str) -> dict:
+        return self.page.evaluate(LOOK, list(wanted))
 
-    def never(self, faults, seconds: float = 8) -> list:
+    def lasting(self, faults, *wanted: str) -> list:
         """The faults that are still there when the page has had time to change its colours and sizes."""
-        until = time.monotonic() + seconds
-        while (found := faults(self.look())) and time.monotonic() < until:
+        until = time.monotonic() + 8
+        while (found := faults(self.look(*wanted))) and time.monotonic() < until:
             self.page.wait_for_timeout(250)
         return found
+
+    def tabbed(self) -> list[dict]:
+        """What has the keyboard after each press of Tab, until it leaves the page."""
+        found = []
+        for _ in range(400):
+            self.page.keyboard.press("Tab")
+            here = self.look("focused")["focused"]
+            if here is None or (found and here["index"] is not None and here["index"] == found[0]["index"]):
+                return found
+            found.append(here)
+        raise AssertionError(f"Tab never comes to an end; last at {found[-5:]}")
 
 
 def pale(seen: dict) -> list:
@@ -66,11 +82,81 @@ def guest(window):
 @pytest.mark.parametrize("path", PATHS)
 def test_a_page_can_be_read_by_day_by_night_and_on_a_phone(guest, path):
     guest.open(path)
-    assert len(guest.look()["texts"]) > 20
-    assert guest.never(pale) == []
-    assert guest.never(unnamed) == []
-    guest.page.emulate_media(color_scheme="dark")
-    assert guest.never(pale) == []
+    assert len(guest.look("texts")["texts"]) > 20
+    for scheme in ("light", "dark"):
+        guest.page.emulate_media(color_scheme=scheme)
+        assert guest.lasting(pale, "texts", "edges") == [], scheme
+    assert guest.lasting(unnamed, "pictures") == []
     guest.page.set_viewport_size({"width": 360, "height": 740})
-    assert guest.never(too_wide) == []
-    assert guest.never(pale) == []
+    assert guest.lasting(too_wide, "spilled", "width") == []
+    assert guest.lasting(pale, "texts", "edges") == []
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_tab_reaches_every_control_shows_where_it_is_and_goes_on_to_the_end(guest, path):
+    guest.open(path)
+    controls = [one for one in guest.look("controls")["controls"] if one["tab"] >= 0]
+    assert len(controls) > 8
+    stops = guest.tabbed()
+    reached = {stop["index"] for stop in stops}
+    # Of a set of radio buttons one is a stop: arrow keys choose among them.
+    groups = {one["group"] for one in controls if one["group"] and str(one["index"]) in reached}
+    missed = [one for one in controls if str(one["index"]) not in reached and one["group"] not in groups]
+    assert missed == []
+    assert [stop for stop in stops if not stop["visible"]] == []
+
+
+def test_nothing_moves_by_itself_for_whoever_asks_for_rest(guest):
+    guest.page.emulate_media(reduced_motion="reduce")
+    for path in ("/", "/descent", "/cloud"):
+        guest.open(path)
+        before = guest.probe()
+        guest.page.wait_for_timeout(700)
+        after = guest.probe()
+        assert (before["playing"], after["playing"]) == (False, False), path
+        assert before["frame"] == after["frame"], path
+    lasting = guest.page.evaluate(
+        """() => [...document.querySelectorAll('.stApp *')].filter((one) => {
+          const { transitionDuration, animationDuration, animationName } = getComputedStyle(one);
+          const long = (text) => text.split(',').some((part) => parseFloat(part) * (/ms/.test(part) ? 1 : 1000) > 10);
+          return long(transitionDuration) || (animationName !== 'none' && long(animationDuration));
+        }).map((one) => one.outerHTML.slice(0, 120))"""
+    )
+    assert lasting == []
+
+
+@pytest.fixture
+def course(server) -> Iterator[str]:
+    """The address of a course page that frames the app: of another origin, for its port is another."""
+
+    class Course(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.end_headers()
+            self.wfile.write(FRAMED.format(source=server).encode())
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Course) as page:
+        threading.Thread(target=page.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{page.server_port}/course"
+        page.shutdown()
+
+
+def test_a_page_works_inside_a_course_page(guest, course):
+    guest.page.goto(course)
+    inside = guest.page.frame_locator("iframe")
+    inside.locator(".oz-stage[data-ready=true]").wait_for()
+    step = inside.get_by_role("slider", name="Step", exact=True)
+    inside.get_by_role("button", name="Jump to start").click()
+    inside.get_by_role("button", name="Play").click()
+    until = time.monotonic() + 20
+    while int(step.input_value()) < 3:
+        assert time.monotonic() < until, "the race in the frame does not play"
+        guest.page.wait_for_timeout(50)
+    rate = inside.get_by_role("slider", name="Learning rate").first
+    before = rate.get_attribute("aria-valuetext")
+    rate.press("ArrowRight")
+    rate.press("ArrowRight")
+    assert rate.get_attribute("aria-valuetext") != before
+    width = guest.page.frames[-1].evaluate("() => [document.scrollingElement.scrollWidth, innerWidth]")
+    assert width[0] <= width[1]
