@@ -176,6 +176,8 @@ MARGINS = """<style>
 [data-testid="stMultiSelectTagsContainer"] [role="group"] > span * {
   color: light-dark(#FFFFFF, #171614);
 }
+/* Where the keyboard is, everywhere; Streamlit shows it only by a change of colour, or not at all. */
+.stApp :focus-visible:not([class*="oz-"]) { outline: 2px solid currentcolor !important; outline-offset: 1px; }
 /* On a phone nothing is cut off: words go on in the next line, a table is scrolled by itself. */
 [data-testid="stMarkdownContainer"]:has(> table) { overflow-x: auto; }
 @media (max-width: 640px) {
