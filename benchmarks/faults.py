@@ -26,6 +26,7 @@ from websockets.exceptions import WebSocketException
 
 from benchmarks.cluster import Cluster, cluster
 from benchmarks.visitors import STREAMLIT, Visitor, WrongAnswer
+from benchmarks.visits import descent
 
 THINKING = (0.5, 1.5)  # s between two moves
 AGAIN = 0.5  # s after which a browser tries again, as Streamlit's page does at first
@@ -75,15 +76,15 @@ async def stay(address: str, number: int, guest: Guest, over: asyncio.Event) -> 
             async with connect(
                 stream, subprotocols=STREAMLIT, compression=None, max_size=None, additional_headers={"Cookie": known}
             ) as socket:
-                visitor = Visitor(socket, address, number)
+                visitor = Visitor(socket, address, descent(number), number)
                 visitor.query = query or visitor.query
                 await visitor.arrive()
                 if cut is not None:
                     guest.back.append(time.monotonic() - cut)
-                    guest.intact.append(visitor.slider["value"] == value)
+                    guest.intact.append(visitor.slider is not None and visitor.slider.value == value)
                     cut = None
                 while not over.is_set():
-                    query, value = visitor.query, visitor.slider["value"]
+                    query, value = visitor.query, visitor.slider and visitor.slider.value
                     await asyncio.sleep(random.uniform(*THINKING))
                     await visitor.move()
                     guest.moves += 1

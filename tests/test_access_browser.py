@@ -96,7 +96,7 @@ def test_a_page_can_be_read_by_day_by_night_and_on_a_phone(guest, path):
 def test_tab_reaches_every_control_shows_where_it_is_and_goes_on_to_the_end(guest, path):
     guest.open(path)
     controls = [one for one in guest.look("controls")["controls"] if one["tab"] >= 0]
-    assert len(controls) > 8
+    assert len(controls) > 4  # the navigation alone has these
     stops = guest.tabbed()
     reached = {stop["index"] for stop in stops}
     # Of a set of radio buttons one is a stop: arrow keys choose among them.
