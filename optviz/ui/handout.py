@@ -354,7 +354,7 @@ def _button(
     disabled: bool = False,
 ) -> None:
     st.button(
-        "",
+        way.split()[0].capitalize(),
         icon=icon,
         key=desk.key(f"{way.split()[0]}-{place}"),
         type="tertiary",
