@@ -73,7 +73,7 @@ def test_the_list_is_ordered_asked_about_and_shown_as_chosen(page):
     assert PAGE.lying(page).items == (STARTER.items[1], STARTER.items[0], STARTER.items[2])
     page.text_area(key="handout-question-1").input("Why\n <b>so</b>?").run()
     assert PAGE.lying(page).items[1].asked == "Why <b>so</b>?"
-    page.button(key="handout-out-2").click().run()
+    page.button(key="handout-remove-2").click().run()
     page.text_input(key="handout-topic").input("Week 3").run()
     page.multiselect(key="handout-hide").set_value(["tables"]).run()
     page.number_input(key="handout-minutes").set_value(0.5).run()

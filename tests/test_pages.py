@@ -656,7 +656,8 @@ def test_a_link_cannot_put_its_own_text_into_a_message_as_markdown(descent, text
     (warning,) = descent.warning
     special = set("![]()*$:<>_`")
     escaped = "".join(f"\\{letter}" if letter in special else letter for letter in text)
-    assert escaped in warning.value
+    parted = escaped.replace("\\://", "\\://\u2060")  # or it would become a link by itself
+    assert parted in warning.value
 
 
 def test_back_to_the_empty_address_is_back_to_the_beginning(descent):

@@ -259,10 +259,14 @@ def list_panel(desk: Desk[Lecture]) -> None:
         with st.container(border=True, gap="small"):
             with st.container(horizontal=True, vertical_alignment="center", gap="small"):
                 st.markdown(f"**{place + 1}.** {title_of(item)}", width="stretch")
-                _button(desk, place, "up", ":material/arrow_upward:", partial(_swapped, place, place - 1), place == 0)
+                _button(
+                    desk, place, "Up", "up", ":material/arrow_upward:", partial(_swapped, place, place - 1), place == 0
+                )
                 last = place == len(items) - 1
-                _button(desk, place, "down", ":material/arrow_downward:", partial(_swapped, place, place + 1), last)
-                _button(desk, place, "out of the list", ":material/delete:", partial(_without, place))
+                _button(
+                    desk, place, "Down", "down", ":material/arrow_downward:", partial(_swapped, place, place + 1), last
+                )
+                _button(desk, place, "Remove", "out of the list", ":material/delete:", partial(_without, place))
             key = _holding(desk, f"question-{place}", item.asked)
             st.text_area(
                 f"Question {place + 1}",
@@ -348,15 +352,16 @@ def _holding(desk: Desk[Lecture], name: str, value: object) -> str:
 def _button(
     desk: Desk[Lecture],
     place: int,
+    label: str,
     way: str,
     icon: str,
     change: Callable[[Lecture, Any], Lecture],
     disabled: bool = False,
 ) -> None:
     st.button(
-        way.split()[0].capitalize(),
+        label,
         icon=icon,
-        key=desk.key(f"{way.split()[0]}-{place}"),
+        key=desk.key(f"{label.lower()}-{place}"),
         type="tertiary",
         help=f"Move experiment {place + 1} {way}",
         disabled=disabled,
