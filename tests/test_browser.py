@@ -478,9 +478,9 @@ def test_a_claim_on_its_page(visitor):
 def test_a_surface_is_sent_once_and_found_again_after_a_visit_elsewhere(visitor):
     guest = visitor().open("/descent?racer=sgd").at_the_end()
     view = guest.probe()["view"]["surface"]
-    guest.page.get_by_role("link", name="Glossary").click()
+    guest.go("Glossary")
     guest.page.get_by_role("heading", name="Words").wait_for()
-    guest.page.get_by_role("link", name="Descent").click()
+    guest.go("Descent")
     guest.settled()
     assert guest.probe()["view"]["surface"] == view
     guest.page.reload()  # a new visit, whose server has to send it again
