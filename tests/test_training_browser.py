@@ -165,7 +165,8 @@ def test_a_training_is_downloaded_as_it_stands(visitor):
     guest = visitor().open(QUICK)
     press(guest, "Start")
     until_step(guest, 0)
-    rest(guest)
+    guest.page.get_by_text("· done").wait_for()
+    guest.settled()
     guest.page.get_by_role("button", name="Export", exact=True).click()
 
     def downloaded(name: str) -> str:
@@ -176,7 +177,9 @@ def test_a_training_is_downloaded_as_it_stands(visitor):
     script = downloaded("Python (PyTorch)")
     assert "torch.optim.SGD(model.parameters(), lr=0.1" in script
     assert "/training?" in script.splitlines()[3]
-    rows = downloaded("Table (CSV)").splitlines()
+    lines = downloaded("Table (CSV)").splitlines()
+    assert any("/training?" in line for line in lines if line.startswith("# "))
+    rows = [line for line in lines if not line.startswith("# ")]
     assert rows[0].startswith("configuration,data,seed,step,epoch,training loss,training accuracy")
     assert rows[-1].split(",")[4] == "20.0"
     known = json.loads(downloaded("Everything (JSON)"))
