@@ -133,14 +133,14 @@ def test_docker_reads_the_recipe_of_the_replicas():
     """Docker's own opinion, where it is installed with its compose plugin; it needs no running daemon for that."""
     docker = shutil.which("docker")
     if docker is None or subprocess.run([docker, "compose", "version"], capture_output=True, check=False).returncode:
-        pytest.skip("docker compose is not installed")
+        pytest.skip("docker compose is not installed")  # not in CI either: compose() above checks the same file
     environment = {**os.environ, "OPTVIZ_COOKIE_SECRET": "secret"}
     subprocess.run([docker, "compose", "config", "--quiet"], cwd=ROOT, env=environment, check=True)
 
 
 def test_haproxy_reads_its_configuration():
     if HAPROXY is None and os.environ.get("OPTVIZ_CI") != "1":
-        pytest.skip("HAProxy is not installed")
+        pytest.skip("HAProxy is not installed")  # on a contributor's machine; never in CI
     environment = {**os.environ, "OPTVIZ_BIND": ":8080", "OPTVIZ_REPLICAS": "app:1", "OPTVIZ_DNS": "127.0.0.11:53"}
     command = [str(HAPROXY), "-c", "-f", str(ROOT / "deploy" / "haproxy.cfg")]
     checked = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)

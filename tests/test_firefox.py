@@ -69,7 +69,7 @@ class Firefox:
 def firefox(tmp_path) -> Iterator[Firefox]:
     """A contributor may have no Firefox; CI must have it."""
     if not FIREFOX and os.environ.get("OPTVIZ_CI") != "1":
-        pytest.skip("Firefox is not installed")
+        pytest.skip("Firefox is not installed")  # on a contributor's machine; never in CI
     assert FIREFOX
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -40,7 +40,7 @@ def apart(talk: Coroutine[Any, Any, T]) -> T:
 def together() -> Iterator[Cluster]:
     """Two replicas behind the load balancer; a contributor may have none, CI must have it."""
     if (HAPROXY is None or sys.platform != "linux") and os.environ.get("OPTVIZ_CI") != "1":
-        pytest.skip("HAProxy is not installed")
+        pytest.skip("HAProxy is not installed")  # on a contributor's machine; never in CI
     with cluster(2, XDG_CACHE_HOME=os.environ["XDG_CACHE_HOME"]) as both:
         yield both
 
