@@ -5,6 +5,7 @@ page that a test opens also watches over itself: an error in the page, on its co
 the machine fails the test. The fixtures that hand these out are in conftest.py.
 """
 
+import asyncio
 import os
 import shutil
 import socket
@@ -12,9 +13,11 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 from optviz.ui.frame import PAGES, pages_of
@@ -31,6 +34,7 @@ FLAGS = [
     "--disable-sync",
 ]
 PATIENCE = 60_000  # ms: a bound against hanging, generous because compiling shares two cores with the browser
+T = TypeVar("T")
 
 
 class Address(str):
@@ -71,6 +75,13 @@ def serving(*options: str, before: str = "", **environment: str) -> Iterator[Add
     finally:
         server.terminate()
         server.wait(10)
+
+
+def in_a_thread(talk: Coroutine[Any, Any, T]) -> T:
+    """What a conversation with a server comes to, held in a thread of its own: after a test in the browser, the
+    worker's main thread has an event loop that runs on."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, talk).result()
 
 
 class Visitor:

@@ -3,15 +3,12 @@
 Replicas and the load balancer are real, with the configuration that is deployed.
 """
 
-import asyncio
 import os
 import re
 import sys
 import time
-from collections.abc import Callable, Coroutine, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
 
 import pytest
 from websockets.asyncio.client import connect
@@ -21,19 +18,12 @@ from benchmarks.faults import FAULTS, strike
 from benchmarks.visitors import STREAMLIT
 from benchmarks.visitors import Visitor as Guest
 from benchmarks.visits import descent
-from browsing import ROOT, Visitor, serving
+from browsing import ROOT, Visitor, in_a_thread, serving
 from optviz.ui.frame import SORRY
 from optviz.ui.jobs import Job
 from test_jobs import SMALL, finished, until
 
 VISITORS = 4
-T = TypeVar("T")
-
-
-def apart(talk: Coroutine[Any, Any, T]) -> T:
-    """What a conversation with a server comes to, held in a thread of its own, for the browser's tests have theirs."""
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(asyncio.run, talk).result()
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +37,7 @@ def together() -> Iterator[Cluster]:
 
 @pytest.mark.parametrize("name", ["kill", "proxy"])
 def test_visitors_come_back_with_their_experiments(together, name):
-    guests = apart(strike(together, FAULTS[name], VISITORS))
+    guests = in_a_thread(strike(together, FAULTS[name], VISITORS))
     if name == "kill":
         together.restart(0)
         together.answers(together.places[0])
@@ -153,19 +143,19 @@ SMALL_FILES = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (1000,
 def test_a_full_disk_costs_the_cache_and_nothing_else(tmp_path):
     """Every file ends after a kilobyte, as where the disk is full. The next server finds what is left of them."""
     with serving(before=SMALL_FILES, XDG_CACHE_HOME=str(tmp_path)) as base:
-        apart(visit(base))
+        in_a_thread(visit(base))
     broken = list((tmp_path / "optviz" / "jax").iterdir())
     assert broken
     assert all(path.stat().st_size <= 1000 for path in broken)
     with serving(XDG_CACHE_HOME=str(tmp_path)) as base:
-        apart(visit(base))
+        in_a_thread(visit(base))
 
 
 def test_a_cache_that_cannot_be_made_is_done_without(tmp_path):
     occupied = tmp_path / "cache"
     occupied.write_text("a file where a folder should be", encoding="ascii")
     with serving(XDG_CACHE_HOME=str(occupied)) as base:
-        apart(visit(base))
+        in_a_thread(visit(base))
 
 
 CLOCK = """
@@ -181,7 +171,7 @@ def test_a_clock_that_jumps_disturbs_no_visitor(tmp_path):
     ahead.write_text("0", encoding="ascii")
     with serving(before=CLOCK, OPTVIZ_TEST_CLOCK=str(ahead)) as base:
         jumps = [lambda to=to: ahead.write_text(str(to), encoding="ascii") for to in (DAY, -DAY)]
-        apart(visit(base, *jumps))
+        in_a_thread(visit(base, *jumps))
 
 
 def test_a_clock_that_jumps_disturbs_no_training(monkeypatch):

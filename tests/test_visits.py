@@ -13,6 +13,7 @@ from benchmarks import soak
 from benchmarks.report import Bar, Line, Reading
 from benchmarks.visitors import FIRST, Visitor, opened, steps_of, summary
 from benchmarks.visits import CROWDS, TRAINING, VISITS, Visit, own
+from browsing import in_a_thread
 from optviz import basin_map, calibration, cloud, experiment, fair_race, phase_map, range_test, stability, taylor
 from optviz import training as trainings
 from optviz.ui.frame import PAGES
@@ -50,7 +51,7 @@ def test_a_visit_succeeds(server, visit):
                 await visitor.move()
             return visitor
 
-    visitor = asyncio.run(stay())
+    visitor = in_a_thread(stay())
     assert bool(visitor.picture) == visit.pictures
 
 
@@ -65,7 +66,7 @@ def test_a_training_is_watched(server):
                 found.append(steps_of(visitor.status))
             return found
 
-    found = asyncio.run(stay())
+    found = in_a_thread(stay())
     assert found == sorted(found)
     assert found[-1] > found[0] > 0
 
@@ -80,7 +81,7 @@ def test_what_goes_wrong_is_told(server):
         (Visit("pages/glossary.py"), "no picture"),
     ):
         with pytest.raises(Exception, match=words):
-            asyncio.run(stay(visit))
+            in_a_thread(stay(visit))
 
 
 def test_the_summary_names_the_slow_pages():
