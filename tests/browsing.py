@@ -33,7 +33,7 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-PATIENCE = 60_000  # ms: a bound against hanging, generous because compiling shares two cores with the browser
+PATIENCE = 150_000  # ms: a bound against hanging, generous because compiling shares two cores with the browser
 T = TypeVar("T")
 
 

@@ -99,6 +99,38 @@ def test_a_run_survives_a_slider_and_a_page_switch(visitor):
     rest(guest)
 
 
+WAYS_OUT = {
+    "a link": "document.querySelector('a[href$=glossary]').click()",
+    "the browser's back": "history.pushState(null, '', '/glossary'); dispatchEvent(new PopStateEvent('popstate'))",
+}
+WHEN_IT_ASKS = """(leave) => {
+  const stringify = JSON.stringify
+  JSON.stringify = (...given) => {
+    if (given[0]?.[0]?.event === 'tick') {
+      JSON.stringify = stringify
+      queueMicrotask(() => eval(leave))
+    }
+    return stringify(...given)
+  }
+}"""
+
+
+@pytest.mark.parametrize("way", WAYS_OUT)
+def test_who_leaves_as_the_run_is_asked_after_meets_no_blank_page(visitor, way):
+    """Between the stage's question and Streamlit's sending it, which would come after the other page was asked for."""
+    guest = visitor().open(LINK)
+    press(guest, "Start")
+    until_step(guest, 0)
+    guest.page.get_by_test_id("stPopover").get_by_role("button", name="Help").click()
+    guest.page.get_by_role("link", name="Glossary", exact=True).wait_for()
+    guest.page.evaluate(WHEN_IT_ASKS, WAYS_OUT[way])
+    heading = guest.page.get_by_role("heading", name="Glossary")
+    heading.wait_for()
+    for _ in range(10):
+        guest.page.wait_for_timeout(200)
+        assert heading.is_visible()
+
+
 def test_one_step_and_the_same_weights_again(visitor):
     guest = visitor().open(QUICK)
     press(guest, "One step")
@@ -124,9 +156,9 @@ def test_a_visitor_who_closes_the_page_frees_the_job(server, context):
     guest = Visitor(context.new_page(), server).open(LINK)
     press(guest, "Start")
     until_step(guest, 0)
-    assert share_of_a_core(server.process) > 0.4
+    working = share_of_a_core(server.process)  # on a machine where others are at work, too
     guest.page.close()
-    assert any(share_of_a_core(server.process) < 0.1 for _ in range(15))
+    assert any(share_of_a_core(server.process) < working / 4 for _ in range(15))
 
 
 def share_of_a_core(process: int, seconds: float = 2.0) -> float:

@@ -61,12 +61,23 @@ function askMore(stage) {
 }
 
 /**
- * The visitor may have clicked a link to another page, or gone back. Streamlit folds requests that wait into one, of
- * the page that asked last: if this page asked for more now, the other one would stay blank.
+ * The visitor clicks a link to another page, or goes back. Streamlit folds requests that wait into one, of the page that
+ * asked last: were this one to ask for more after the other, the other would go blank. What it asked for a moment ago
+ * may not have been sent, as Streamlit sends by a timer; so the way out is taken by the next one.
  */
 function leave(stage, event) {
   const link = event.target.closest?.("a[href]");
-  if (event.type === "click" && (!link || link.pathname === location.pathname)) return;
+  const elsewhere = event.ctrlKey || event.metaKey || event.shiftKey || link?.target === "_blank" || link?.download;
+  if (event.type === "click" && (!link || elsewhere || link.pathname === location.pathname)) return;
   stage.leftAt = performance.now();
   askMore(stage);
+  if (!stage.data?.live || stage.leaving) return;
+  event.preventDefault();
+  event.stopImmediatePropagation();
+  setTimeout(() => {
+    stage.leaving = true;
+    if (link) link.click();
+    else window.dispatchEvent(new PopStateEvent("popstate", { state: event.state }));
+    stage.leaving = false;
+  });
 }
