@@ -69,7 +69,7 @@ VISITS = (
         SLIDER,
     ),
     Visit("pages/phase_map.py", link_to(phase_map_link, phase_map.PLANE, _on(phase_map.PLANE)), "Condition number κ"),
-    Visit("pages/basin_map.py", link_to(basin_link, basin_map.HILLS, _on(basin_map.HILLS)), SLIDER),
+    Visit("pages/basin_map.py", link_to(basin_link, basin_map.HILLS, _on(basin_map.HILLS)), "Momentum ρ"),
     Visit("pages/fair_race.py", link_to(fair_link, fair.NOISY_VALLEY, _on(fair.NOISY_VALLEY)), "Tries each"),
     Visit(
         "pages/cloud.py",

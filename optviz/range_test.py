@@ -249,15 +249,18 @@ class Curves(NamedTuple):
 
 def measure(test: RangeTest) -> Curves:
     """Run a test, or find it among those that were run. A run that diverges is cut where it does, and never raises."""
-    return _measured(replace(test, base=None, top=None))
+    lr, loss, floor = _run(replace(test, base=None, top=None, smoothing=SMOOTHING.default))
+    return curves(lr, loss, test.smoothing)._replace(floor=floor)
 
 
-@once(16)  # of at most 16 seeds × 2,000 steps: 1 MB each
-def _measured(test: RangeTest) -> Curves:
+@once(64)  # of at most 16 seeds × 2,000 steps: 250 kB each
+def _run(test: RangeTest) -> tuple[np.ndarray, np.ndarray, float]:
+    """The rates (T,), the losses (k, T) counted from their floor, and the floor. Kept apart from the smoothing, whose
+    slider leaves them as they are."""
     running = test.running
     lr, loss = (_on_network if isinstance(running, Training) else _on_surface)(running, test)
     floor = _floor(running)
-    return curves(lr, loss - floor, test.smoothing)._replace(floor=floor)
+    return lr, loss - floor, floor
 
 
 def curves(lr: np.ndarray, loss: np.ndarray, beta: float) -> Curves:
