@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks import range_test as bench
+from optviz import range_test
 from optviz.either_link import Either
 from optviz.experiment import Experiment, Pick, Racer, schedule
 from optviz.figures.range_test import alt_text, range_figure
@@ -258,10 +259,20 @@ def test_a_network_under_seeds_is_the_same_network_alone():
     assert len(np.unique(found.loss[:, 0])) == 3
 
 
-def test_marks_measure_nothing_anew_and_no_slider_compiles(compilations):
+def test_marks_and_smoothing_train_nothing_anew(monkeypatch):
     test = RangeTest(MOONS, 1e-3, 1.0, 40, test_seeds=3, smoothing=0.0)
     first = measure(test)
-    assert measure(replace(test, base=0.01, top=0.1)) is first
+    monkeypatch.setattr(range_test, "_on_network", None)  # whoever calls it fails
+    assert np.array_equal(measure(replace(test, base=0.01, top=0.1)).smoothed, first.smoothed)
+    smoothed = measure(replace(test, smoothing=0.9)).smoothed
+    assert np.array_equal(smoothed, smooth(first.loss, 0.9))
+    with pytest.raises(TypeError):
+        measure(replace(test, test_steps=41))
+
+
+def test_no_slider_compiles(compilations):
+    test = RangeTest(MOONS, 1e-3, 1.0, 40, test_seeds=3, smoothing=0.0)
+    measure(test)
     before = compilations()
     for changes in ({"low_rate": 1e-4}, {"high_rate": 3.0}, {"test_steps": 60}, {"smoothing": 0.5}):
         measure(replace(test, **changes))
