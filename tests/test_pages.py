@@ -196,6 +196,21 @@ def rounds() -> Iterator[tuple[str, str, str]]:
         yield surface, optimizer, schedule
 
 
+TOLD_BY_VISITORS = {"phase_map-click", "backprop-exact", "handout-claim", "handout-link"}  # they hold no experiment
+
+
+@pytest.mark.parametrize("entry", PAGES, ids=lambda entry: entry.title)
+def test_a_page_that_runs_twice_says_its_values_twice(session, entry):
+    """The browser may get the second run's messages only."""
+    session.query_params.clear()
+    session.switch_page(entry.path).run()
+    session.run()
+    shown = [item for item in widgets(session) if hasattr(item.proto, "set_value")]
+    untold = {item.key for item in shown if not item.proto.set_value}
+    assert untold <= TOLD_BY_VISITORS
+    assert not session.exception
+
+
 @pytest.mark.parametrize(("surface", "optimizer", "schedule"), list(rounds()))
 def test_everything_there_is_can_be_shown_and_has_its_controls(descent, surface, optimizer, schedule):
     racer = Racer(Pick(optimizer), {"lr": Pick(schedule)})

@@ -41,7 +41,7 @@ from optviz.spec import Param, number
 from optviz.training import BATCH_SIZE, EPOCHS, MAKE, SEEDS, WIDTH, Configuration, Net, Training
 from optviz.tuning import tuned_lr_network
 from optviz.ui.chart import chart
-from optviz.ui.controls import folded
+from optviz.ui.controls import folded, show
 from optviz.ui.desk import Desk
 from optviz.ui.lesson import say_verdict
 from optviz.ui.panel import Box, Choice, Field, Part, Words, panel
@@ -74,8 +74,7 @@ _turns = threading.Semaphore(max(1, (os.cpu_count() or 2) - 1))  # visitors whos
 def mode_choice(desk: Desk[Calibration]) -> None:
     """On a surface, or on networks that differ in width or in depth."""
     key, now = desk.key("mode"), desk.experiment.mode
-    if st.session_state.get(key) != now:
-        st.session_state[key] = now
+    show(key, now)
 
     def change(old: Calibration, mode: str | None) -> Calibration:
         st.session_state[desk.key("running")] = False
@@ -210,8 +209,7 @@ def optimizers_choice(desk: Desk[Any]) -> None:
     """Which curves stand out: for any experiment that has `optimizers` and, of these, `chosen` ones."""
     calibration = desk.experiment
     key = desk.key("chosen")
-    if tuple(st.session_state.get(key) or ()) != calibration.chosen:
-        st.session_state[key] = list(calibration.chosen)
+    show(key, list(calibration.chosen))
     st.pills(
         "In view",
         calibration.optimizers,

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from optviz.spec import Param, Value, number
 from optviz.ui.terms import link
@@ -19,20 +20,20 @@ def control(param: Param, value: Value, key: str, on_change: Callable[[], None],
     label = param.label
     match param.kind:
         case "flag":
-            _show(key, value)
+            show(key, value)
             st.toggle(label, **common)
         case "choice":
-            _show(key, value)
+            show(key, value)
             st.selectbox(label, param.options, **common)
         case _ if exact:
-            _show(key, value)
+            show(key, value)
             whole = param.kind == "whole"
             st.number_input(label, step=1 if whole else None, format=None if whole else "%.6g", **common)
         case _:
             stops = param.stops()
             if value not in stops:  # beyond the slider or between its stops, by link or by typing: it is shown as it is
                 stops = tuple(sorted({*stops, value}))
-            _show(key, value)
+            show(key, value)
             st.select_slider(label, stops, format_func=number if param.kind == "real" else param.write, **common)
 
 
@@ -45,7 +46,12 @@ def folded(label: str, key: str, *, popover: bool = False, **look: Any) -> Itera
         yield bool(box.open)
 
 
-def _show(key: str, value: Value) -> None:
-    """Let the widget show the experiment's value. Assigning what it shows already would fight the visitor's hand."""
-    if st.session_state.get(key) != value:
+def show(key: str, value: Value) -> None:
+    """Let the widget with this key show a value. In the run of a fragment, assigning what it shows already would fight
+    the visitor's hand. The run of a whole page says it in any case: where that page is run twice as it opens, the
+    browser may get the second run's messages only, and a widget that was told in the first would stand at the start of
+    its range, and take the experiment there with the visitor's next move."""
+    context = get_script_run_ctx()
+    whole_page = context is not None and not context.fragment_ids_this_run
+    if whole_page or st.session_state.get(key) != value:
         st.session_state[key] = value

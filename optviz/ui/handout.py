@@ -49,6 +49,7 @@ from optviz.lecture import (
 from optviz.rate_claims import NETWORK_RATE_CLAIMS, ON_NETWORKS, ON_SURFACES, RATE_CLAIMS
 from optviz.ui.basin_map import CODEC as BASIN_MAPS
 from optviz.ui.calibration import CODEC as CALIBRATIONS
+from optviz.ui.controls import show
 from optviz.ui.desk import Codec, Desk, plain
 from optviz.ui.fair_race import CODEC as FAIR_RACES
 from optviz.ui.frame import PAGES, presentable
@@ -344,8 +345,7 @@ def _add(desk: Desk[Lecture], key: str, item: Callable[[str], Item]) -> Callable
 def _holding(desk: Desk[Lecture], name: str, value: object) -> str:
     """The key of a widget that shows what is on the desk, whatever it showed before."""
     key = desk.key(name)
-    if st.session_state.get(key) != value:
-        st.session_state[key] = value
+    show(key, value)
     return key
 
 

@@ -11,7 +11,7 @@ import streamlit as st
 from optviz.curves import CURVES, SLOT, slots
 from optviz.experiment import ANATOMY, FIELD, POINTS, VIEW, Experiment, run
 from optviz.spec import Param
-from optviz.ui.controls import control, folded
+from optviz.ui.controls import control, folded, show
 from optviz.ui.desk import Desk
 
 
@@ -38,8 +38,7 @@ def _look(name: str) -> Callable[[Experiment, Any], Experiment]:
 
 def _segments(desk: Desk, param: Param) -> None:
     key, value = desk.key(param.name), getattr(desk.experiment, param.name)
-    if st.session_state.get(key) != value:
-        st.session_state[key] = value
+    show(key, value)
     change = desk.callback(lambda old, new: replace(old, **{param.name: new or value}), key)  # one is always chosen
     st.segmented_control(param.label, param.options, key=key, help=param.help, on_change=change)
 
@@ -52,8 +51,7 @@ def _curves(desk: Desk) -> None:
     names += [name for name in chosen if name not in names]
     for name in names:
         key = desk.key(f"curve-{name}")
-        if st.session_state.get(key) != (name in chosen):
-            st.session_state[key] = name in chosen
+        show(key, name in chosen)
 
         def change(old: Experiment, on: bool, name: str = name) -> Experiment:
             wanted = {*old.curves, name} if on else {*old.curves} - {name}

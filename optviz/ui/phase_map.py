@@ -46,6 +46,7 @@ from optviz.phase_map import (
 from optviz.spec import Param, number
 from optviz.tuning import tuned_lr
 from optviz.ui.chart import chart
+from optviz.ui.controls import show
 from optviz.ui.desk import Desk
 from optviz.ui.lesson import claim_panel
 from optviz.ui.panel import Action, Box, Choice, Field, Part, Words, panel
@@ -181,8 +182,7 @@ def look_bar(desk: Desk[PhaseMap]) -> None:
     map_ = desk.experiment
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         key = desk.key("color")
-        if st.session_state.get(key) != map_.color:
-            st.session_state[key] = map_.color
+        show(key, map_.color)
         offered = [word for word in COLOR.options if word != "rate" or map_.has_rates]
         st.segmented_control(
             COLOR.label,

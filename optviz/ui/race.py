@@ -33,7 +33,7 @@ from optviz.optimizers import OPTIMIZERS
 from optviz.schedules import SCHEDULES
 from optviz.spec import Entry, number
 from optviz.surfaces import REACH, SURFACES, own_key, own_parts
-from optviz.ui.controls import control, folded
+from optviz.ui.controls import control, folded, show
 from optviz.ui.desk import Desk
 from optviz.ui.panel import Action, Box, Choice, Field, Part, Words, panel
 from optviz.ui.parts import field_of, start_box, surface_numbers
@@ -49,7 +49,7 @@ def surface_choice(desk: Desk, move: Callable[[Experiment, Pick], Experiment] | 
     experiment = desk.experiment
     own = experiment.surface.key.startswith(OWN)
     key = desk.key("surface")
-    st.session_state[key] = OWN if own else experiment.surface.key
+    show(key, OWN if own else experiment.surface.key)
     st.selectbox(
         "Surface",
         [*SURFACES, OWN],
@@ -80,7 +80,9 @@ def _formula(desk: Desk) -> None:
     text_key, reach_key = desk.key("formula"), desk.key("reach")
     if st.session_state.get(desk.key("formula-of")) != desk.experiment.surface.key or text_key not in st.session_state:
         st.session_state[desk.key("formula-of")] = desk.experiment.surface.key
-        st.session_state[text_key] = written
+    else:
+        written = st.session_state[text_key]
+    show(text_key, written)
     st.text_input(
         "f(x, y) =",
         key=text_key,

@@ -43,7 +43,7 @@ from optviz.training import BATCH_SIZE, MAKE, Net, Training
 from optviz.training_link import read_hidden
 from optviz.ui import schedules
 from optviz.ui.chart import chart
-from optviz.ui.controls import control, folded
+from optviz.ui.controls import control, folded, show
 from optviz.ui.desk import Desk
 from optviz.ui.lesson import claim_panel
 
@@ -61,7 +61,7 @@ Change = Callable[[RangeTest, Any], RangeTest]
 def subject_panel(desk: Desk[RangeTest]) -> None:
     """Choose a surface or a network, and what belongs to it."""
     test, key = desk.experiment, desk.key("on")
-    _show(key, on(test))
+    show(key, on(test))
     st.segmented_control(
         "Made on",
         list(TITLES),
@@ -90,7 +90,7 @@ def range_panel(desk: Desk[RangeTest]) -> None:
 def smoothing_panel(desk: Desk[RangeTest]) -> None:
     """Smoothing on or off, and how much."""
     test, key = desk.experiment, desk.key("smooth")
-    _show(key, test.smoothing > 0)
+    show(key, test.smoothing > 0)
     st.toggle(
         "Smooth the loss",
         key=key,
@@ -103,7 +103,7 @@ def smoothing_panel(desk: Desk[RangeTest]) -> None:
 
 def _surface(desk: Desk[RangeTest], experiment: Experiment) -> None:
     key = desk.key("surface")
-    _show(key, experiment.surface.key)
+    show(key, experiment.surface.key)
     names = [*SURFACES] if experiment.surface.key in [*SURFACES] else [*SURFACES, experiment.surface.key]
     st.selectbox(
         "Surface",
@@ -133,7 +133,7 @@ def _on_surface(old: Any, name: str, value: Any) -> Experiment:
 def _network(desk: Desk[RangeTest], training: Training) -> None:
     key, net = desk.key("dataset"), training.configurations[0].net
     assert isinstance(training.dataset, Pick)  # a table of the visitor's own has no way to this page
-    _show(key, training.dataset.key)
+    show(key, training.dataset.key)
     st.selectbox(
         "Data",
         list(DATASETS),
@@ -143,7 +143,7 @@ def _network(desk: Desk[RangeTest], training: Training) -> None:
         on_change=desk.callback(lambda old, name: _anew(old, _on_data(old.subject, name)), key),
     )
     hidden = desk.key("hidden")
-    _show(hidden, ", ".join(map(str, net.hidden)))
+    show(hidden, ", ".join(map(str, net.hidden)))
     st.text_input(
         "Hidden layers",
         key=hidden,
@@ -153,7 +153,7 @@ def _network(desk: Desk[RangeTest], training: Training) -> None:
         on_change=desk.callback(lambda old, text: _of_net(old, hidden=read_hidden(text)), hidden),
     )
     activation = desk.key("activation")
-    _show(activation, net.activation)
+    show(activation, net.activation)
     st.selectbox(
         MAKE["activation"].label,
         MAKE["activation"].options,
@@ -184,7 +184,7 @@ def _optimizer(desk: Desk[RangeTest], test: RangeTest) -> None:
     network = isinstance(test.subject, Training)
     names = [name for name, entry in OPTIMIZERS.items() if not network or entry.family != "Second order"]
     names += [] if racer.optimizer.key in names else [racer.optimizer.key]
-    _show(key, racer.optimizer.key)
+    show(key, racer.optimizer.key)
     st.selectbox(
         "Optimizer",
         names,
@@ -228,12 +228,6 @@ def _of_subject(desk: Desk[RangeTest], param: Param, value: Any) -> None:
 def _field(desk: Desk[RangeTest], param: Param, value: Any, name: str, change: Change) -> None:
     key = desk.key(name)
     control(param, value, key, desk.callback(change, key))
-
-
-def _show(key: str, value: Any) -> None:
-    """Let a widget show the test's value. Assigning what it shows already would fight the visitor's hand."""
-    if st.session_state.get(key) != value:
-        st.session_state[key] = value
 
 
 # The curve -----------------------------------------------------------------------------------------------------------

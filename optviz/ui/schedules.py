@@ -46,7 +46,7 @@ from optviz.spec import number
 from optviz.training import DROPOUT, LOOKS, MAKE, TREAT, Configuration, Net, Training
 from optviz.training_link import read_hidden
 from optviz.tuning import tuned_lr, tuned_lr_network
-from optviz.ui.controls import folded
+from optviz.ui.controls import folded, show
 from optviz.ui.desk import Desk
 from optviz.ui.jobs import Glance, Job, busy, job_of_visitor
 from optviz.ui.panel import Action, Box, Choice, Field, Part, Words, panel
@@ -106,8 +106,7 @@ def controls(desk: Desk[Runs]) -> None:
 def _where(desk: Desk[Runs]) -> None:
     """The switch between a surface and a network. The schedules go along, and what was set on the other side waits."""
     now, key = kind(desk.experiment), desk.key("on")
-    if st.session_state.get(key) != now:
-        st.session_state[key] = now
+    show(key, now)
 
     def turn(old: Runs, on: str | None) -> Runs:
         if on is None or on == kind(old):
@@ -377,8 +376,7 @@ def _hidden(desk: Desk[Runs]) -> None:
     assert isinstance(desk.experiment, Training)
     key = desk.key("hidden")
     written = ", ".join(map(str, desk.experiment.configurations[0].net.hidden))
-    if st.session_state.get(key) != written:
-        st.session_state[key] = written
+    show(key, written)
     st.text_input(
         "Hidden layers",
         key=key,

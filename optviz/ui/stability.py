@@ -39,7 +39,7 @@ from optviz.training import L2 as WEIGHTS_L2
 from optviz.training_link import read_hidden
 from optviz.ui import presets
 from optviz.ui.chart import chart
-from optviz.ui.controls import folded
+from optviz.ui.controls import folded, show
 from optviz.ui.desk import Desk
 from optviz.ui.lesson import say_verdict
 from optviz.ui.panel import Action, Box, Choice, Field, Part, panel
@@ -67,8 +67,7 @@ DIVIDED = {"rmsprop": (1e-4, 3e-4, 1e-3), "adam": (1e-3, 3e-3, 1e-2)}  # rates o
 def mode_choice(desk: Desk[Stability]) -> None:
     """On a surface, or on a network."""
     key, now = desk.key("mode"), desk.experiment.mode
-    if st.session_state.get(key) != now:
-        st.session_state[key] = now
+    show(key, now)
     st.segmented_control(
         "Measured on",
         list(MODES),
@@ -84,8 +83,7 @@ def hidden_layers(desk: Desk[Stability]) -> None:
     on, key = desk.experiment.on, desk.key("hidden")
     assert isinstance(on, Training)
     written = ", ".join(map(str, on.configurations[0].net.hidden))
-    if st.session_state.get(key) != written:
-        st.session_state[key] = written
+    show(key, written)
     st.text_input(
         "Hidden layers",
         key=key,

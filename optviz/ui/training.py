@@ -43,7 +43,7 @@ from optviz.training import (
 )
 from optviz.training_link import read_hidden
 from optviz.tuning import tuned_lr_network
-from optviz.ui.controls import control, folded
+from optviz.ui.controls import control, folded, show
 from optviz.ui.desk import Desk
 from optviz.ui.jobs import Glance, Job, busy, job_of_visitor
 from optviz.ui.lesson import say_verdict
@@ -82,7 +82,7 @@ def data_panel(desk: Desk[Training]) -> None:
     training = desk.experiment
     key, own = desk.key("dataset"), isinstance(training.dataset, Own)
     uploading = own or st.session_state.get(desk.key("uploading"), False)
-    _show(key, training.dataset.key if isinstance(training.dataset, Pick) and not uploading else UPLOAD)
+    show(key, training.dataset.key if isinstance(training.dataset, Pick) and not uploading else UPLOAD)
     st.selectbox(
         "Data",
         [*DATASETS, UPLOAD],
@@ -174,7 +174,7 @@ def configurations_panel(desk: Desk[Training]) -> None:
     training = desk.experiment
     index = chosen(desk)
     key, titles = desk.key("configurations"), names(training)
-    _show(key, index)
+    show(key, index)
 
     def picked() -> None:
         if st.session_state[key] is not None:  # pressing the chosen one again would choose nobody
@@ -222,7 +222,7 @@ def chosen(desk: Desk[Training]) -> int:
 
 def _network(desk: Desk[Training], index: int, net: Net) -> None:
     key = desk.key(f"{index}-hidden")
-    _show(key, ", ".join(map(str, net.hidden)))
+    show(key, ", ".join(map(str, net.hidden)))
     st.text_input(
         "Hidden layers",
         key=key,
@@ -235,7 +235,7 @@ def _network(desk: Desk[Training], index: int, net: Net) -> None:
     titles = {"activation": ACTIVATIONS, "init": INITS, "loss": LOSSES}
     for name in ("activation", "init", "normalization", "loss"):
         own, param = desk.key(f"{index}-{name}"), MAKE[name]
-        _show(own, getattr(net, name))
+        show(own, getattr(net, name))
         st.selectbox(
             param.label,
             param.options,
@@ -255,7 +255,7 @@ def _one_value(name: str) -> Callable[[Any], dict[str, Any]]:
 
 def _optimizer(desk: Desk[Training], index: int, racer: Racer) -> None:
     key = desk.key(f"{index}-optimizer")
-    _show(key, racer.optimizer.key)
+    show(key, racer.optimizer.key)
     st.selectbox(
         "Optimizer",
         [name for name, entry in OPTIMIZERS.items() if entry.family != "Second order"],
@@ -300,7 +300,7 @@ def _schedule(desk: Desk[Training], index: int, racer: Racer) -> None:
             return replace(old, schedules={**dict(old.schedules), target: new})
 
         key = desk.key(f"{index}-{racer.optimizer.key}-{target}-by")
-        _show(key, pick.key)
+        show(key, pick.key)
         st.selectbox(
             "Schedule",
             list(SCHEDULES),
@@ -326,7 +326,7 @@ def _treatment(desk: Desk[Training], index: int, net: Net) -> None:
     if not isinstance(net.dropout, tuple):
         _net_field(desk, index, DROPOUT, net.dropout)
     key = desk.key(f"{index}-by-layer")
-    _show(key, isinstance(net.dropout, tuple))
+    show(key, isinstance(net.dropout, tuple))
     if len(net.hidden) > 1:
         st.toggle(
             "Another rate for each layer",
@@ -422,12 +422,6 @@ def _card(entry: Entry) -> None:
     st.markdown(f"[{entry.source}]({entry.source.url})" if entry.source.url else str(entry.source))
 
 
-def _show(key: str, value: Any) -> None:
-    """Let a widget show the training's value. Assigning what it shows already would fight the visitor's hand."""
-    if st.session_state.get(key) != value:
-        st.session_state[key] = value
-
-
 # The run -------------------------------------------------------------------------------------------------------------
 
 
@@ -465,7 +459,7 @@ def run_panel(desk: Desk[Training], job: Job) -> None:
 
 def _segments(desk: Desk[Training], param: Param) -> None:
     key, value = desk.key(param.name), getattr(desk.experiment, param.name)
-    _show(key, value)
+    show(key, value)
     change = desk.callback(lambda old, new: replace(old, **{param.name: new or value}), key)  # one is always chosen
     st.segmented_control(param.label, param.options, key=key, help=param.help, on_change=change)
 
@@ -473,7 +467,7 @@ def _segments(desk: Desk[Training], param: Param) -> None:
 def _curves(desk: Desk[Training]) -> None:
     for name, (title, help, _) in CURVES.items():
         key = desk.key(f"curve-{name}")
-        _show(key, name in desk.experiment.curves)
+        show(key, name in desk.experiment.curves)
 
         def change(old: Training, on: bool, name: str = name) -> Training:
             wanted = {*old.curves, name} if on else {*old.curves} - {name}

@@ -28,7 +28,7 @@ from optviz.backprop import (
 )
 from optviz.figures.walk import record, script, style
 from optviz.spec import Param, number
-from optviz.ui.controls import control, folded
+from optviz.ui.controls import control, folded, show
 from optviz.ui.desk import Desk
 
 PAGE = "pages/backprop.py"
@@ -117,8 +117,7 @@ def _field(desk: Desk[Example], param: Param, value: Any, name: str, change: Cal
 
 def _choose(desk: Desk[Example]) -> None:
     key, example = desk.key("chosen"), desk.experiment
-    if st.session_state.get(key) != example.chosen:
-        st.session_state[key] = example.chosen
+    show(key, example.chosen)
     st.selectbox(
         "Weight or bias",
         (*example.weight_names, *example.bias_names),
@@ -142,8 +141,7 @@ def _shape(desk: Desk[Example]) -> None:
     rows += [("Outputs", 1, OUTPUTS_AT_MOST, "How many numbers come out, before the loss.")]
     for i, (label, least, most, help) in enumerate(rows):
         key = desk.key(f"size-{i}")
-        if st.session_state.get(key) != sizes[i]:
-            st.session_state[key] = sizes[i]
+        show(key, sizes[i])
 
         def change(old: Example, size: int | None, i: int = i) -> Example:
             new = [*sizes[:i], sizes[i] if size is None else size, *sizes[i + 1 :]]
