@@ -513,10 +513,10 @@ def read_csv(source: str | bytes, *, target: str | None = None, name: str = "") 
     Cells are separated by commas, semicolons or tabs; quotes work as usual; empty rows are passed over. The first row
     names the columns if nothing in it is a number; otherwise they are called “column 1” and so on. `target` names the
     column to predict, the last one if left out. Text makes classes, and so do whole numbers if they are few: at most
-    20 different ones, each twice on the average. Any other numbers are targets of a regression.
+    CLASSES_AT_MOST different ones, each twice on the average. Any other numbers are targets of a regression.
 
     Raises ValueError, saying which row and column and what to do, for everything that is not such a table, and for
-    more than 1 MB, 5,000 rows, 50 columns or 20 classes. Rows are counted as a spreadsheet counts them.
+    more than a server's limits of uploaded tables. Rows are counted as a spreadsheet counts them.
     """
     try:
         return _own_table(_rows(_text(source)), target)

@@ -56,7 +56,7 @@ function make(tag, className, attributes = {}, ...children) {
 }
 
 function action(label, title, keys, onclick) {
-  const node = make("button", "oz-present-button", { type: "button", title, "aria-keyshortcuts": keys }, label)
+  const node = make("button", "oz-tool", { type: "button", title, "aria-keyshortcuts": keys }, label)
   node.onclick = onclick
   return node
 }

@@ -21,11 +21,11 @@ HANDOUT = "pages/handout.py"
 SCALES = {"usual": 1.0, "large": 1.5, "larger": 2.0}  # times the usual size of type
 
 _HERE = Path(__file__).parent
-_STYLE = (_HERE / "present.css").read_text(encoding="utf-8")
+_STYLE = "".join((_HERE / name).read_text(encoding="utf-8") for name in ("tool.css", "present.css"))
 _SCRIPT = (_HERE / "present.js").read_text(encoding="utf-8")
 _BEGIN = component(
     "optviz_present",
-    html='<button type="button" class="oz-present-button oz-present-begin"></button>\n',
+    html='<button type="button" class="oz-tool oz-present-begin"></button>\n',
     css=_STYLE,
     js=_SCRIPT,
     isolate_styles=False,

@@ -13,8 +13,8 @@ from optviz.ui.desk import Desk
 _HERE = Path(__file__).parent
 _COPY = component(
     "optviz_share",
-    html='<button type="button" class="oz-share"><span class="oz-share-label"></span></button>\n',
-    css=(_HERE / "share.css").read_text(encoding="utf-8"),
+    html='<button type="button" class="oz-tool"><span class="oz-share-label"></span></button>\n',
+    css=(_HERE / "tool.css").read_text(encoding="utf-8"),
     js=(_HERE / "share.js").read_text(encoding="utf-8"),
     isolate_styles=False,
 )

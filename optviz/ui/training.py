@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from optviz.datasets import DATASETS, read_csv
+from optviz.datasets import BYTES_AT_MOST, COLUMNS_AT_MOST, DATASETS, ROWS_AT_MOST, read_csv
 from optviz.descent import schedulable
 from optviz.experiment import SEED, Pick, Racer
 from optviz.figures.theme import style
@@ -139,8 +139,9 @@ def _upload(desk: Desk[Training]) -> None:
         "A table of numbers with a header, the target in the last column",
         type=["csv", "txt", "tsv"],
         key=key,
-        help="At most 1 MB, 5,000 rows and 50 columns. Words or few whole numbers in the last column make classes, "
-        "other numbers a regression. It stays on this server as long as your visit, and no link carries it.",
+        help=f"At most {BYTES_AT_MOST / 1e6:g} MB, {ROWS_AT_MOST:,} rows and {COLUMNS_AT_MOST} columns. Words or few "
+        "whole numbers in the last column make classes, other numbers a regression. It stays on this server as long as "
+        "your visit, and no link carries it.",
         on_change=desk.callback(read, key),
     )
     if isinstance(desk.experiment.dataset, Own):
