@@ -18,6 +18,7 @@ from optviz.figures import chart
 from optviz.figures.plotly import plotly_script
 from optviz.figures.race import race
 from optviz.figures.stage import script, style
+from optviz.figures.theme import HUES
 from optviz.spec import number
 from optviz.surfaces import own_parts
 
@@ -34,7 +35,7 @@ PAGE = Template("""<!doctype html>
   --st-background-color: #ffffff;
   --st-secondary-background-color: #f0f2f6;
   --st-primary-color: #0b6e99;
-  --st-red-text-color: #d55e00;
+  --st-red-text-color: $red;
   --st-base-font-size: 16px;
   --st-base-radius: 0.5rem;
   --st-font: "Source Sans 3", system-ui, sans-serif;
@@ -110,15 +111,8 @@ const fill = () => record.forEach(shown);"""
 def to_html(experiment: Experiment, runs: Sequence[Run], *, link: str = "") -> str:
     """The race as a page that needs nothing else; `link` is the address that opens the experiment in the app."""
     title = f"{_names(experiment)} on {experiment.entry.title}"
-    return PAGE.substitute(
-        title=html.escape(title),
-        caption="<br>".join(html.escape(line) for line in _caption(experiment, link)),
-        record=_json({**_unasking(race(experiment, runs, autoplay=True)), "plotly": []}),
-        plotly=plotly_script(),
-        style=style(),
-        script=script(),
-        fill=RACE,
-    )
+    record = {**_unasking(race(experiment, runs, autoplay=True)), "plotly": []}
+    return _page(title, _caption(experiment, link), record, style(), script(), RACE)
 
 
 def charts_to_html(title: str, charts: Sequence[dict[str, Any]], *, link: str = "") -> str:
@@ -128,14 +122,20 @@ def charts_to_html(title: str, charts: Sequence[dict[str, Any]], *, link: str = 
         "Made with optviz, a browser laboratory for optimization.",
         *([f"Live in the app: {link}"] if link else []),
     ]
+    records = [{**record, "plotly": []} for record in charts]
+    return _page(title, lines, records, style() + chart.style(), chart.script(), CHARTS)
+
+
+def _page(title: str, caption: Sequence[str], record: Any, style: str, script: str, fill: str) -> str:
     return PAGE.substitute(
         title=html.escape(title),
-        caption="<br>".join(map(html.escape, lines)),
-        record=_json([{**record, "plotly": []} for record in charts]),
+        caption="<br>".join(map(html.escape, caption)),
+        record=_json(record),
         plotly=plotly_script(),
-        style=style() + chart.style(),
-        script=chart.script(),
-        fill=CHARTS,
+        red=HUES["red"],
+        style=style,
+        script=script,
+        fill=fill,
     )
 
 

@@ -46,7 +46,7 @@ def folded(label: str, key: str, *, popover: bool = False, **look: Any) -> Itera
         yield bool(box.open)
 
 
-def show(key: str, value: Value) -> None:
+def show(key: str, value: object) -> None:
     """Let the widget with this key show a value. In the run of a fragment, assigning what it shows already would fight
     the visitor's hand. The run of a whole page says it in any case: where that page is run twice as it opens, the
     browser may get the second run's messages only, and a widget that was told in the first would stand at the start of
