@@ -17,9 +17,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import numpy as np
@@ -103,6 +103,7 @@ SHAPES = {
     f"{BLOWN_UP:g} times the one before training",
 }
 
+T = TypeVar("T")
 Heard = Callable[[int, int], None]  # is told (how many are done, of how many)
 
 
@@ -237,9 +238,9 @@ class Curve(NamedTuple):
 
     `height` is the final loss above the surface's least minimum; of a network it is the training loss, the median over
     the seeds. It is NaN where nothing was measured yet. `more` holds other numbers of each rate: on a surface `lowest`
-    (the least height on the way), `settled` (steps until the loss stays within the tolerance, or ∞) and `lost` (the
-    step at which it diverged, or ∞), on a network `from` and `to` (quartiles of the seeds' losses) and `accuracy` (on
-    validation data, the median).
+    (the least height on the way), `settled` (steps until the loss stays within the tolerance, or ∞), `lost` (the step
+    at which it diverged, or ∞) and where it ended, `x` and `y`; on a network `from` and `to` (quartiles of the seeds'
+    losses) and `accuracy` (on validation data, the median).
     """
 
     name: str  # the optimizer's key, or the size
@@ -324,11 +325,21 @@ def measure(calibration: Calibration, heard: Heard = lambda done, of: None) -> l
         _pool.submit(_curve, calibration.racer(key, 1.0), grid, tolerance, *calibration.on.conditions)
         for key in calibration.optimizers
     ]
-    curves = []
-    for done, task in enumerate(tasks, start=1):
-        curves.append(task.result())
-        heard(done, len(tasks))
-    return curves
+    return results(tasks, heard)
+
+
+def results(tasks: Sequence[Future[T]], heard: Heard) -> list[T]:
+    """What the tasks come to, in their order; `heard` is told of the progress. Where it breaks off the work, as a page
+    does when its visitor has moved on, what has not begun leaves the queue, in which others wait."""
+    found = []
+    try:
+        for done, task in enumerate(tasks, start=1):
+            found.append(task.result())
+            heard(done, len(tasks))
+    finally:
+        for task in tasks:
+            task.cancel()
+    return found
 
 
 @once(512)  # of about 3 kB each

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from optviz import doctor
-from optviz.calibration import FACTORS, FIRST_ORDER, HIGH, LOW, Curve, shapes
+from optviz.calibration import FACTORS, FIRST_ORDER, HIGH, LOW, Curve, Heard, results, shapes
 from optviz.descent import Trajectory, descend
 from optviz.experiment import Experiment, Pick, Racer
 from optviz.many import STATES, many, snapshots
@@ -114,8 +114,6 @@ CRITERIA = {
 }
 CHOOSING = tuple(CRITERION.options)  # by these a rate can be chosen
 
-Heard = Callable[[int, int], None]  # is told (how many are done, of how many)
-
 
 @dataclass(frozen=True)
 class FairRace:
@@ -204,8 +202,9 @@ class Course(NamedTuple):
 
 
 class Entrant(NamedTuple):
-    """An optimizer in the race: what its tries gave, None if it needs none; the rate at which it races, None where
-    every try diverged or none is needed; and the race, None if it could not take part."""
+    """An optimizer in the race: what its tries gave, None if it needs none; the rate at which it races, the shared
+    one if all race with the same, None where every try diverged or none is needed; and the race, None if it could not
+    take part."""
 
     name: str
     curve: Curve | None
@@ -227,12 +226,7 @@ _pool = ThreadPoolExecutor(2, thread_name_prefix="optviz fair race")  # of all v
 def compete(race: FairRace, heard: Heard = lambda done, of: None) -> list[Entrant]:
     """All tries and all races. Each program is compiled when its optimizer first meets a surface; `heard` is told of
     the progress."""
-    tasks = [_pool.submit(_entrant, race, key) for key in race.optimizers]
-    entrants = []
-    for done, task in enumerate(tasks, start=1):
-        entrants.append(task.result())
-        heard(done, len(tasks))
-    return entrants
+    return results([_pool.submit(_entrant, race, key) for key in race.optimizers], heard)
 
 
 def _entrant(race: FairRace, key: str) -> Entrant:

@@ -41,6 +41,9 @@ def once(
     return cached(LRUCache(most, size), key, condition=Condition())
 
 
+BEGUN_AT_MOST = 64  # computations that nobody has read to their end: each holds a state, whose size nobody knows
+
+
 class _Shared(Generic[T]):
     """Pieces of one computation, and who computes the next of them."""
 
@@ -48,6 +51,7 @@ class _Shared(Generic[T]):
         self.rest, self.pieces, self.turn = rest, [], Lock()
         self.whole = False
         self.failure: Exception | None = None
+        self.counted, self.weight = 0, 0.0  # pieces whose size the store knows, and what they weigh
 
     def at_least(self, count: int) -> bool:
         """Whether there are so many pieces, computed here if need be."""
@@ -61,10 +65,49 @@ class _Shared(Generic[T]):
                     self.pieces.append(next(self.rest))
                 except StopIteration:
                     self.whole, self.rest = True, iter(())
-                except Exception as error:
-                    self.failure = error
+                except BaseException as error:  # after any of them a generator has ended, and is not whole
+                    self.failure = error if isinstance(error, Exception) else RuntimeError("it was broken off")
                     raise
             return len(self.pieces) >= count
+
+
+class _Store(Generic[T]):
+    """Computations that are shared, up to `most` by the `size` of their pieces; the least recently asked for go first,
+    and the last one never."""
+
+    def __init__(self, most: float, size: Callable[[Any], float]):
+        self.most, self.size, self.total = most, size, 0.0
+        self.kept: OrderedDict[Hashable, _Shared[T]] = OrderedDict()
+        self.lock = Lock()
+
+    def find(self, asked: Hashable, make: Callable[[], Iterator[T]]) -> _Shared[T]:
+        with self.lock:
+            if asked not in self.kept:
+                self.kept[asked] = _Shared(make())
+                begun = [other for other, shared in self.kept.items() if not shared.whole]
+                for other in begun[:-BEGUN_AT_MOST]:
+                    self._drop(other)
+            self.kept.move_to_end(asked)
+            return self.kept[asked]
+
+    def weigh(self, asked: Hashable, shared: _Shared[T]) -> None:
+        """Count the pieces that are new, and make room for them."""
+        with self.lock:
+            new = shared.pieces[shared.counted :]
+            weight = sum(map(self.size, new))
+            shared.counted, shared.weight = shared.counted + len(new), shared.weight + weight
+            if self.kept.get(asked) is shared:
+                self.total += weight
+            while self.total > self.most and len(self.kept) > 1:
+                self._drop(next(iter(self.kept)))
+
+    def forget(self, asked: Hashable, shared: _Shared[T]) -> None:
+        with self.lock:
+            if self.kept.get(asked) is shared:
+                self._drop(asked)
+
+    def _drop(self, asked: Hashable) -> None:  # with the lock held
+        self.total -= self.kept.pop(asked).weight
 
 
 def in_pieces(
@@ -72,48 +115,30 @@ def in_pieces(
 ) -> Callable[[Callable[P, Iterator[T]]], Callable[P, Iterator[T]]]:
     """A decorator for a generator function: all who go through the pieces for the same arguments share them.
 
-    Computations are kept up to `most` in all, by the `size` of a piece, begun ones too; the one that was asked for last
-    is always kept. What the generator raises, all of its present readers get, and it is forgotten. `key` is as in
-    `once`.
+    Computations are kept up to `most` in all, by the `size` of a piece; the one that was asked for last is always kept.
+    Of those that nobody has read to their end, BEGUN_AT_MOST are. What the generator raises, all of its present readers
+    get, and it is forgotten. `key` is as in `once`.
     """
 
     def keep(make: Callable[P, Iterator[T]]) -> Callable[P, Iterator[T]]:
-        kept: OrderedDict[Hashable, _Shared[T]] = OrderedDict()
-        lock = Lock()
+        store: _Store[T] = _Store(most, size)
 
         @wraps(make)
         def read(*args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
             asked = key(*args, **kwargs)
-            with lock:
-                shared = kept.get(asked)
-                if shared is None:
-                    shared = kept[asked] = _Shared(make(*args, **kwargs))
-                kept.move_to_end(asked)
+            shared = store.find(asked, lambda: make(*args, **kwargs))
             for number in count():
-                known = len(shared.pieces)
                 try:
-                    if not shared.at_least(number + 1):
-                        return
-                except Exception:
-                    with lock:
-                        if kept.get(asked) is shared:
-                            del kept[asked]
+                    more = shared.at_least(number + 1)
+                except BaseException:
+                    store.forget(asked, shared)
                     raise
-                if len(shared.pieces) > known:
-                    with lock:
-                        _make_room(kept, most, size)
+                if not more:
+                    return
+                if shared.counted <= number:
+                    store.weigh(asked, shared)
                 yield shared.pieces[number]
 
         return read
 
     return keep
-
-
-def _make_room(kept: OrderedDict[Hashable, _Shared], most: float, size: Callable[[Any], float]) -> None:
-    weights = {asked: sum(map(size, list(shared.pieces))) for asked, shared in kept.items()}
-    total = sum(weights.values())
-    for asked, weight in weights.items():
-        if total <= most or len(kept) == 1:
-            return
-        del kept[asked]
-        total -= weight

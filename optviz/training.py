@@ -437,8 +437,16 @@ class Training:
     @property
     def parts(self) -> Split:
         """The data as the networks see them."""
+        return self._parts_of_own if isinstance(self.dataset, Own) else _shared_parts(*self._split)
+
+    @cached_property
+    def _parts_of_own(self) -> Split:  # shared with nobody: a visitor's table goes when they go
+        return _parts(*self._split)
+
+    @property
+    def _split(self) -> tuple[Pick | Own, int, bool, float, float, tuple[int, float, float] | None]:
         picture = (self.copies, self.shift, self.angle) if self.copies else None
-        return _parts(self.dataset, self.seed, self.standardize, self.validation, self.test, picture)
+        return self.dataset, self.seed, self.standardize, self.validation, self.test, picture
 
     @property
     def image(self) -> tuple[int, int] | None:
@@ -513,7 +521,6 @@ def targets(table: Table) -> np.ndarray:
     return np.eye(len(table.classes))[table.y] if table.classes else table.y[:, None]
 
 
-@once(8)  # of at most 16 MB each
 def _parts(
     dataset: Pick | Own,
     seed: int,
@@ -532,6 +539,9 @@ def _parts(
         more = augmented(parts.train, image, shift=shift, angle=angle, copies=copies, seed=seed)
         parts = parts._replace(train=more)
     return standardized(parts) if standardize else parts
+
+
+_shared_parts = once(8)(_parts)  # of at most 16 MB each
 
 
 # What is recorded ----------------------------------------------------------------------------------------------------

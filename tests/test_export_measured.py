@@ -158,10 +158,22 @@ def test_a_fair_race_row_is_its_entrant():
     same(table, "lr", [one.rate for one in entrants])
     for name, criterion in fair_race.CRITERIA.items():
         same(table, criterion.title, [one.number(name) for one in entrants])
-    tries = tries_table(entrants)
-    same(tries, "lr", [one.curve.rates for one in entrants if one.curve])
-    same(tries, "final loss", [one.curve.height for one in entrants if one.curve])
-    assert columns(tries)["best"].count("True") == 2
+    assert columns(tries_table(entrants))["best"].count("True") == 2
+
+
+@pytest.mark.parametrize("criterion", ["final", "lowest", "mean", "steps"])
+def test_every_try_has_its_final_loss_whatever_decides(criterion):
+    race = fair_race.FairRace(
+        replace(NOISY, steps=60, racers=()), ("sgd", "momentum"), budget=5, seeds=3, criterion=criterion
+    )
+    curves = [one.curve for one in fair_race.compete(race)]
+    table = tries_table(fair_race.compete(race))
+    same(table, "lr", [curve.rates for curve in curves])
+    same(table, "final loss", [curve.more["final"] for curve in curves])
+    assert "final" not in columns(table)
+    assert [column.name for column in table.columns[3:] if not (column.unit or column.meaning)] == []
+    if criterion == "mean":
+        assert not np.array_equal(curves[0].height, curves[0].more["final"])
 
 
 def test_a_calibration_row_is_its_rate():
@@ -217,6 +229,10 @@ def test_a_range_test_row_is_its_step():
     same(table, "lr", found.lr)
     same(table, "median", found.median)
     same(table, "loss 3", found.loss[2])
+    above = range_test.measure(replace(asked, subject=replace(NOISY, surface=Pick("six_hump_camel"))))
+    assert above.floor < -1
+    for column in range_table(asked, above).columns[2:]:
+        assert f"above {above.floor!r}" in column.meaning
     rates = range_test.suggestions(found)
     np.testing.assert_array_equal(
         numbers(suggestions_table(found), "lr"), [math.nan if rate is None else rate for rate in rates.values()]

@@ -1,6 +1,8 @@
 """Trainings that go on beside the page: what a visitor does to one changes when it works, never what it computes."""
 
+import gc
 import time
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -58,6 +60,14 @@ def test_a_job_trains_to_the_last_epoch(whole):
     assert not job.glance().running
 
 
+def rest(job: Job) -> Glance:
+    """The job when the slice that was under way has ended."""
+    end = time.monotonic() + 30
+    while job._busy and time.monotonic() < end:
+        time.sleep(0.005)
+    return job.glance()
+
+
 def test_the_start_is_measured_before_anybody_presses_start():
     job = Job(SMALL)
     job.measure()
@@ -72,8 +82,7 @@ def test_pausing_and_going_on_changes_nothing(whole):
     until(job, lambda one: one.progress is not None and one.progress.step > 2)
     job.pause()
     paused = until(job, lambda one: not one.running)
-    time.sleep(0.2)  # the slice that was under way ends
-    at = progress(job.glance()).step
+    at = progress(rest(job)).step
     time.sleep(0.2)
     assert progress(job.glance()).step == at
     assert paused.run == job.glance().run
@@ -144,7 +153,7 @@ def test_two_jobs_take_turns():
     glance = first.glance()
     assert glance.running
     assert not progress(glance).done
-    first.stop()
+    first.pause()
 
 
 @pytest.mark.parametrize(("limit", "present"), [("UNSEEN", True), ("LEFT", False)])
@@ -161,16 +170,17 @@ def test_a_job_that_nobody_looks_at_pauses(monkeypatch, limit, present):
     assert "nobody was looking" in glance.problem
 
 
-def test_a_visitor_who_leaves_frees_the_job():
-    job = Job(replace(SMALL, epochs=20000))
+def test_a_job_goes_with_its_visitors_session(monkeypatch):
+    """Nothing else holds it once it pauses, which it does by itself."""
+    monkeypatch.setattr(jobs, "LEFT", 0.05)
+    job = Job(replace(SMALL, epochs=20000), lambda: False)
     job.start()
-    until(job, lambda one: one.progress is not None and one.progress.step > 0)
-    job.stop()
-    time.sleep(0.3)
-    at = progress(job.glance()).step
-    job.start()  # nothing wakes it again
-    time.sleep(0.3)
-    assert progress(job.glance()).step == at
+    gone, end = weakref.ref(job), time.monotonic() + 30
+    del job
+    while gone() is not None and time.monotonic() < end:
+        time.sleep(0.05)
+        gc.collect()
+    assert gone() is None
 
 
 def test_what_goes_wrong_is_said_and_the_next_one_works(monkeypatch, whole):
@@ -197,7 +207,7 @@ def test_twenty_jobs_on_few_threads_come_equally_far():
         until(job, lambda one: one.progress is not None and one.progress.step >= 200)
     steps = [progress(job.glance()).step for job in crowd]
     for job in crowd:
-        job.stop()
+        job.pause()
     assert max(steps) <= 10 * min(steps)
 
 

@@ -1,14 +1,17 @@
 """What a hundred ask for at once is computed once, and what is kept stays within its room."""
 
+import gc
+import math
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
-from optviz.once import in_pieces, once
+from optviz.once import BEGUN_AT_MOST, in_pieces, once
 
 CLASS = 100
 
@@ -163,3 +166,44 @@ def test_pieces_are_kept_by_their_size():
     list(texts("b", 2, 2))
     assert computed == ["a", "b", "c", "b"]
     assert [len(one) for one in texts("large", 20, 20)] == [20, 20]  # more than there is room for: still read whole
+
+
+def test_what_is_begun_and_left_is_kept_in_bounded_number():
+    begun, living = [], []
+
+    class State:
+        """What a computation holds while it is not done."""
+
+    @in_pieces(math.inf)
+    def long(name):
+        state = State()
+        living.append(weakref.ref(state))
+        begun.append(name)
+        yield 1
+        yield 2
+        del state
+
+    for name in range(3 * BEGUN_AT_MOST):
+        next(long(name))
+    gc.collect()
+    assert sum(one() is not None for one in living) == BEGUN_AT_MOST
+    assert list(long(3 * BEGUN_AT_MOST - 1)) == [1, 2]
+    assert begun == list(range(3 * BEGUN_AT_MOST))  # the last one went on
+    list(long(0))
+    assert begun[-1] == 0
+
+
+def test_what_is_broken_off_is_not_taken_for_whole():
+    tried = []
+
+    @in_pieces(10)
+    def leaves(name):
+        tried.append(name)
+        yield 1
+        if len(tried) == 1:
+            raise KeyboardInterrupt
+        yield 2
+
+    with pytest.raises(KeyboardInterrupt):
+        list(leaves("a"))
+    assert list(leaves("a")) == [1, 2]

@@ -110,7 +110,7 @@ def fair_race_table(race: FairRace, entrants: Sequence[Entrant]) -> Table:
             Column("optimizer", [OPTIMIZERS[entrant.name].title for entrant in entrants]),
             Column(
                 "lr",
-                [_raced(race, entrant) for entrant in entrants],
+                [entrant.rate for entrant in entrants],
                 meaning="the learning rate at which it raced; empty if it needs none, or every try diverged",
             ),
             *numbers,
@@ -118,13 +118,10 @@ def fair_race_table(race: FairRace, entrants: Sequence[Entrant]) -> Table:
     )
 
 
-def _raced(race: FairRace, entrant: Entrant) -> float | None:
-    return race.lr if race.same and entrant.curve is not None else entrant.rate
-
-
 def tries_table(entrants: Sequence[Entrant]) -> Table:
-    """A row for each optimizer and learning rate that was tried."""
-    return _rates_table("every try", [entrant.curve for entrant in entrants if entrant.curve])
+    """A row for each optimizer and learning rate that was tried. A curve's height is the number that decides."""
+    curves = [entrant.curve for entrant in entrants if entrant.curve]
+    return _rates_table("every try, medians over the seeds", [one._replace(height=one.more["final"]) for one in curves])
 
 
 def calibration_table(calibration: Calibration, curves: Sequence[RateCurve]) -> Table:
@@ -137,13 +134,17 @@ def _rates_table(title: str, curves: Sequence[RateCurve], unit: str = HEIGHT) ->
     says = {
         "lowest": (unit, "least on the way"),
         "settled": ("steps", f"until the loss stays within the tolerance; {INFINITE}"),
+        "steps": ("steps", f"until the loss stays within the tolerance; {INFINITE}"),
+        "mean": (unit, "geometric mean along the run"),
+        "x": ("coordinate", "where the run ended"),
+        "y": ("coordinate", "where the run ended"),
         "lost": ("steps", f"until it diverged; {INFINITE}"),
         "from": (unit, "a quarter of the seeds ends below"),
         "to": (unit, "a quarter of the seeds ends above"),
         "accuracy": ("share, 0 to 1", "on validation data, median over seeds"),
         "seed": ("", "whose run is the median"),
     }
-    more = list(dict.fromkeys(name for curve in curves for name in curve.more))
+    more = list(dict.fromkeys(name for curve in curves for name in curve.more if name != "final"))
     rows: list[list[Any]] = [[] for _ in range(5 + len(more))]
     for curve in curves:
         count = len(curve.rates)
@@ -204,8 +205,13 @@ def proposals_table(look: Look) -> Table:
             Column("method", [one.method for one in proposals]),
             Column("step x", [float(one.step[0]) for one in proposals], "coordinate"),
             Column("step y", [float(one.step[1]) for one in proposals], "coordinate"),
-            Column("promised", [one.promised for one in proposals], HEIGHT, "the fall that its model foretold"),
-            Column("came", [one.came for one in proposals], HEIGHT, "the fall that came"),
+            Column(
+                "promised",
+                [one.promised for one in proposals],
+                HEIGHT,
+                "the fall that its model foretold, penalty included",
+            ),
+            Column("came", [one.came for one in proposals], HEIGHT, "the fall that came, penalty included"),
             Column("ratio", [one.ratio for one in proposals], meaning="what came over what was promised"),
         ),
     )
@@ -220,7 +226,7 @@ def moves_table(look: Look) -> Table:
             Column("move", list(range(len(look.path)))),
             Column("x", look.path[:, 0], "coordinate"),
             Column("y", look.path[:, 1], "coordinate"),
-            Column("loss", look.losses, HEIGHT),
+            Column("loss", look.losses, HEIGHT, "with the L2 penalty, if there is one"),
             Column("method", [None, *(move.proposal.method for move in moves)], meaning="that led here"),
             Column(
                 "taken", [None, *(move.taken for move in moves)], meaning="whether its step was; a refused one stays"
@@ -264,16 +270,19 @@ def losses_table(curves: Sequence[Curve]) -> Table:
 
 def range_table(test: RangeTest, found: Curves) -> Table:
     """A row for each step of the test, up to the one at which it stopped."""
-    unit = "loss" if isinstance(test.subject, Training) else HEIGHT
+    unit, above = "loss" if isinstance(test.subject, Training) else HEIGHT, f"above {found.floor!r}"
     return Table(
         "every step",
         (
             Column("step", np.arange(len(found.lr)), "steps", "taken before"),
             Column("lr", found.lr, meaning="learning rate of that step"),
-            Column("median", found.median, unit, f"of the seeds' smoothed losses, above {found.floor!r}"),
-            Column("lower quartile", found.lower, unit, "of the seeds' smoothed losses"),
-            Column("upper quartile", found.upper, unit, "of the seeds' smoothed losses"),
-            *(Column(f"loss {i + 1}", loss, unit, "raw, of one seed") for i, loss in enumerate(found.loss)),
+            Column("median", found.median, unit, f"of the seeds' smoothed losses, {above}"),
+            Column("lower quartile", found.lower, unit, f"of the seeds' smoothed losses, {above}"),
+            Column("upper quartile", found.upper, unit, f"of the seeds' smoothed losses, {above}"),
+            *(
+                Column(f"loss {i + 1}", loss, unit, f"of one seed, not smoothed, {above}")
+                for i, loss in enumerate(found.loss)
+            ),
         ),
     )
 

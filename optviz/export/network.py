@@ -16,6 +16,7 @@ import base64
 import lzma
 from collections.abc import Sequence
 from dataclasses import replace
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -24,7 +25,6 @@ from optviz.export.quoting import WIDTH, Quoted, call, comment, entry, laid_out,
 from optviz.export.rules import TITLES, USED, Rules, Written, imports, titled
 from optviz.figures.training import names as usual_names
 from optviz.networks import INITS
-from optviz.once import once
 from optviz.schedules import SCHEDULES
 from optviz.training import Configuration, Own, Training
 
@@ -56,7 +56,7 @@ def refused(training: Training) -> str:
     """Why a training cannot be a script, in a sentence; "" if it can."""
     try:
         if isinstance(training.dataset, Own):
-            _packed(training.dataset)
+            _packed_own(training.dataset)
         for one in training.configurations:
             _known(one)
     except ValueError as error:
@@ -70,13 +70,18 @@ def _known(one: Configuration) -> None:
             raise ValueError(f"the {kind} {key} cannot be written into a script: no library has it")
 
 
-@once(8)  # of at most 300 kB each
-def _packed(own: Own) -> str:
+_texts: WeakKeyDictionary[Own, str] = WeakKeyDictionary()  # gone with their visitors' tables
+
+
+def _packed_own(own: Own) -> str:
+    """The same of a visitor's own table, packed once."""
+    if own not in _texts:
+        _texts[own] = _packed(own.table)
+    return _texts[own]
+
+
+def _packed(table: Table) -> str:
     """A table as text: its examples with the target behind them, separated by commas, compressed, in base64."""
-    return _compressed(own.table)
-
-
-def _compressed(table: Table) -> str:
     rows = np.column_stack([table.x, table.y]).tolist()
     text = "\n".join(
         ",".join(repr(int(v)) if v.is_integer() and abs(v) < 1e15 else repr(v) for v in row) for row in rows
@@ -166,7 +171,7 @@ class _Lesson:
         one = self.training
         blocks = []
         if isinstance(one.dataset, Own):
-            table, packed, said = one.dataset.table, _packed(one.dataset), "Your own table"
+            table, packed, said = one.dataset.table, _packed_own(one.dataset), "Your own table"
         else:
             entry = DATASETS[one.dataset.key]
             table, packed = entry.table(seed=one.seed, **dict(one.dataset.values)), ""
@@ -178,7 +183,7 @@ class _Lesson:
                 made = laid_out(call(drawn, [rng, *pairs({k: literal(v) for k, v in values.items()})]), 0, WIDTH - 8)
                 blocks.append(f"table = {made}\nx, y = table.x, table.y")
             else:
-                packed = _compressed(table)
+                packed = _packed(table)
         if packed:
             blocks.append(_inline(table, packed, said))
         blocks.append(self._split(table))

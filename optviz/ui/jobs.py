@@ -5,8 +5,8 @@ few threads, so that none waits for another to finish, and nobody who only moves
 lets other threads run while it computes.
 
 Whoever looks at a job asks for its `glance`, which is a value; what a visitor wants of it (start, pause, one step,
-another learning rate) changes it from the next slice on. A job that nobody has looked at for a while pauses, and one
-whose visitor has left is stopped for good.
+another learning rate) changes it from the next slice on. A job that nobody has looked at for a while pauses, and soon
+if its visitor has left: who comes back within their session, as after a connection that was lost, finds it there.
 """
 
 from __future__ import annotations
@@ -62,7 +62,6 @@ class Job:
         self._lock = threading.Lock()
         self._present = present
         self._training = training
-        self._gone = False
         self._anew()
         with _jobs_lock:
             _jobs.add(self)
@@ -110,7 +109,7 @@ class Job:
         around, so that Start goes off at once."""
         with self._lock:
             run, training = self._run, self._training
-            if self._progress is not None or self._gone:
+            if self._progress is not None:
                 return
         start = self._guarded(run, lambda: begin(training))
         if start is None:
@@ -128,7 +127,7 @@ class Job:
         def first_step(index: int) -> None:
             alone = replace(training, configurations=training.configurations[index : index + 1])
             place = slice(index, index + 1)
-            if run == self._run and not self._gone:  # or the visitor is elsewhere by now
+            if run == self._run:
                 advance(alone, Progress(alone, 0, start.states[place], start.histories[place]), 1)
 
         def all_of_them() -> Progress:
@@ -160,20 +159,14 @@ class Job:
                 self._goal = training.steps
             return reset
 
-    def stop(self) -> None:
-        """The visitor has left: nothing more is computed."""
-        with self._lock:
-            self._gone = True
-            self._running = False
-
     def _queue(self) -> None:  # with the lock held
-        if not self._busy and not self._gone:
+        if not self._busy:
             self._busy = True  # until its slice has ended: two at once would do the same work
             _pool.submit(self._slice, self._run)
 
     def _slice(self, run: str) -> None:
         with self._lock:
-            if run != self._run or self._gone:
+            if run != self._run:
                 return
             training, before = self._training, self._progress
             if time.monotonic() - self._seen > (UNSEEN if self._present() else LEFT):
@@ -222,10 +215,13 @@ def busy() -> int:
         return sum(job._running for job in _jobs)
 
 
-@st.cache_resource(scope="session", show_spinner=False, on_release=Job.stop)
-def job_of_visitor(page: str, _first: Training) -> Job:
-    """The visitor's job on a page. It lives as long as the visitor's session."""
-    return Job(_first, _presence())
+def job_of_visitor(page: str, first: Training) -> Job:
+    """The visitor's job on a page. It lives as long as the visitor's session, which Streamlit keeps for two minutes
+    after a connection was lost; a cache of the session's it would empty at once."""
+    key = f"{page}-job"
+    if key not in st.session_state:
+        st.session_state[key] = Job(first, _presence())
+    return st.session_state[key]
 
 
 def _presence() -> Callable[[], bool]:

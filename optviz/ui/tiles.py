@@ -65,7 +65,7 @@ def in_tiles(
             if done < of and time.monotonic() - began > LIMITS.request_seconds:
                 work.stopped = work.tired = True
                 break
-    except ValueError:
+    except Exception:
         works.pop(key, None)
         raise
     if work.stopped and done < of:
