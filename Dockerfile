@@ -23,4 +23,5 @@ USER optviz
 
 EXPOSE 8501
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 CMD ["python", "deploy/healthy.py"]
-CMD ["streamlit", "run", "app.py", "--server.headless", "true", "--server.address", "0.0.0.0"]
+# Nonsense among the limits ends a server before it says that it is healthy.
+CMD ["sh", "-c", "python -m optviz.limits && exec streamlit run app.py --server.headless true --server.address 0.0.0.0"]

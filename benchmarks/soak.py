@@ -21,8 +21,8 @@ from itertools import count as numbers
 import numpy as np
 
 from benchmarks.serving import APP, serving
-from benchmarks.visitors import Seen, resident, visit
-from benchmarks.visits import CROWDS
+from benchmarks.visitors import Seen, resident, visit, warm_up
+from benchmarks.visits import CROWDS, TRAINING, VISITS
 
 STAY = (60.0, 240.0)  # s
 FORGOTTEN = 240.0  # s: Streamlit keeps a session that lost its connection for two minutes
@@ -65,6 +65,7 @@ def soak(minutes: float, places: int) -> bool:
     memory, seen, number = [], Seen(), numbers()
 
     async def both(address: str, pid: int) -> None:
+        await warm_up(address, (*VISITS, TRAINING))
         until = time.perf_counter() + minutes * MINUTE
         await asyncio.gather(
             come_and_go(address, places, until, lambda: next(number), seen), each_minute(pid, until, memory)

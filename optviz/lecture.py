@@ -134,7 +134,8 @@ class Lecture:
         if len(self.items) > ITEMS_AT_MOST:
             raise ValueError(f"a list has at most {ITEMS_AT_MOST} experiments, not {len(self.items)}")
         _printable("a title", self.topic, TOPIC_AT_MOST)
-        length = len(urlencode(fields_of(self), doseq=True))
+        longest = max((len(urlencode(item.fields)) for item in self.items), default=0)  # while that one is open
+        length = longest + len(urlencode(fields_of(self), doseq=True))
         if length > LINK_AT_MOST:
             raise ValueError(
                 f"the link would have {length:,} characters, and servers take about {LINK_AT_MOST:,}: "
@@ -232,37 +233,37 @@ class Lectures:
                 changes["hide"] = Lecture(hide=hide).hide
         with forgiving(messages):
             changes["topic"] = Lecture(topic=one.get("topic", default.topic)).topic
-        if "of" in query:
-            changes["items"] = self._items(query, messages)
-        lecture = default
+        found = self._items(query, messages) if "of" in query else dict(enumerate(default.items, 1))
+        changes["items"] = tuple(found.values())
+        lecture, numbers = default, [1]
         with forgiving(messages):
             lecture = replace(default, **changes)
+            numbers = list(found) or [1]
         place = 0
         with forgiving(messages):
-            text = one.get("place", "1")
-            if not (
-                text.isascii() and text.isdigit() and len(text) <= 2 and 1 <= int(text) <= len(lecture.items or "1")
-            ):
+            text = one.get("place", str(numbers[0]))
+            if not (text.isascii() and text.isdigit() and len(text) <= 2 and int(text) in numbers):
                 raise ValueError(f"place is the number of an experiment of the list, not “{text[:32]}”")
-            place = int(text) - 1
+            place = numbers.index(int(text))
         return lecture, place, messages[:MESSAGES_AT_MOST]
 
-    def _items(self, query: Query, messages: list[str]) -> tuple[Item, ...]:
-        """The experiments, each with its question. One that cannot be read is left out, its number stays its own."""
+    def _items(self, query: Query, messages: list[str]) -> dict[int, Item]:
+        """The experiments by their numbers, each with its question. One that cannot be read is left out, and the others
+        keep their numbers."""
         asked = {}
         for text in query.get("ask", [])[:ITEMS_AT_MOST]:
             number, _, question = text.partition("~")
             asked[number] = question
-        texts, items = query["of"], []
+        texts, items = query["of"], {}
         for number, text in enumerate(texts[:ITEMS_AT_MOST], 1):
             with forgiving(messages):
-                items.append(self._item(text, asked.pop(str(number), "")))
+                items[number] = self._item(text, asked.pop(str(number), ""))
         if len(texts) > ITEMS_AT_MOST:
             messages.append(f"Only the first {ITEMS_AT_MOST} of {len(texts)} experiments are in the list.")
         with forgiving(messages):
             if asked:
                 raise ValueError(f"there is no experiment “{next(iter(asked))[:32]}” to ask about")
-        return tuple(items)
+        return items
 
     def _item(self, text: str, question: str) -> Item:
         head, asks, query = text[: FIELD_AT_MOST + 1].partition("?")

@@ -2,7 +2,7 @@
 
 Each limit has a default that suits a classroom on two cores. An environment variable sets another one, as in
 `OPTVIZ_LIMIT_STEPS=1000`; `python -m optviz.limits` prints those in force, or says what is wrong with them. Nonsense is
-refused when the app is imported, not when the first visitor meets it.
+refused when the app is imported, which Streamlit does for its first visitor; so a deployed server prints them first.
 
 A value that a visitor can ask for says what it demands, as numbers by the names of limits (`Experiment.demand`). The
 desk of a page refuses what is beyond them. The app's own examples are made before anybody asks, and some of them may

@@ -59,8 +59,8 @@ def test_a_training_is_watched(server):
     async def stay() -> list[int]:
         async with opened(server, TRAINING, 3) as visitor:
             await visitor.press("Start")
-            found = []
-            for _ in range(4):
+            found = [0]
+            while found[-1] == 0 or len(found) < 4:  # Start may wait for the compiler; a look has its own patience
                 await asyncio.sleep(visitor.live or 0.5)
                 await visitor.look()
                 found.append(steps_of(visitor.status))
@@ -68,7 +68,7 @@ def test_a_training_is_watched(server):
 
     found = in_a_thread(stay())
     assert found == sorted(found)
-    assert found[-1] > found[0] > 0
+    assert found[-1] > found[0]
 
 
 def test_what_goes_wrong_is_told(server):

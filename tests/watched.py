@@ -1,7 +1,7 @@
 """What a server keeps for its visitors, written down by the server itself: its process calls `begin(FILE)` first.
 
-Every second FILE gets, as JSON, how many visitors are connected, how many of their trainings run, how many are
-stopped for good, and how many maps are kept for them.
+Every second FILE gets, as JSON, how many visitors are connected, how many of their trainings run, and how many maps
+are kept for them.
 """
 
 import gc
@@ -25,7 +25,6 @@ def watch(file: Path) -> None:
         kept = {
             "connected": sessions.num_active_sessions() if sessions else 0,  # none while the server starts
             "running": sum(job._running for job in jobs),
-            "stopped": sum(job._gone for job in jobs),
             "maps": sum(type(one) is kind for one in gc.get_referrers(kind)),
         }
         new = file.with_suffix(".new")

@@ -48,7 +48,7 @@ p { margin: 0 0 1.5mm; overflow-wrap: anywhere; }
 <body>
 <header>
 <div><h1>$title</h1><p>Predict first: write down what you expect. Then open the experiment and look.</p>
-<p class="name">Name</p></div>
+<p class="name">Name</p>$link</div>
 $qr
 </header>
 <main>
@@ -96,6 +96,7 @@ def to_sheet(title: str, tasks: Sequence[Task], link: str) -> str:
     return PAGE.substitute(
         title=html.escape(title),
         qr=_figure(link, "QR code that opens the whole list"),
+        link="" if len(link.encode()) <= QR_AT_MOST else f'<p class="link">{html.escape(_short(link))}</p>',
         tasks=tasks_,
         said=f'<section class="said"><h2>What the course says</h2><ol>{said}</ol></section>' if said else "",
     )
@@ -114,7 +115,7 @@ def qr(text: str) -> str:
 
 
 def _figure(link: str, words: str) -> str:
-    """A QR code, or nothing where the link is too long for one: it stands there in letters anyway."""
+    """A QR code, or nothing where the link is too long for one: there it stands in letters."""
     try:
         return f'<figure class="qr" role="img" aria-label="{html.escape(words)}">{qr(link)}</figure>'
     except ValueError:

@@ -132,7 +132,7 @@ DOWNLOADS = (
 
 
 TRAINING_DOWNLOADS = (
-    *_scripts("this training, from the first weights to the last epoch,"),
+    *_scripts("this training as it is set now, from the first weights to the last epoch,"),
     Download(
         "Table (CSV)",
         ":material/table:",

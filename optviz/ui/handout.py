@@ -299,7 +299,8 @@ def given_panel(desk: Desk[Lecture]) -> None:
             label="Present now",
             icon=":material/co_present:",
             query_params=query,
-            help="Opens the first experiment. Page Down and Page Up (or a remote) lead on and back.",
+            help="Opens the first experiment."
+            + " Page Down and Page Up (or a remote) lead on and back." * (lecture.size != "usual"),
         )
         st.download_button(
             "Sheet to print",

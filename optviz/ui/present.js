@@ -106,6 +106,7 @@ function timer(bar) {
   clearInterval(bar.ticking)
   const whole = bar.data.minutes * 60 * SECOND
   let left = whole
+  let told = false // that a minute is left
   let since = null // when it was last started, on the page's own clock
   const said = make("span", "oz-lectern-said", { role: "status", "aria-live": "polite" })
   const remaining = () => Math.max(0, left - (since === null ? 0 : performance.now() - since))
@@ -121,7 +122,10 @@ function timer(bar) {
       left = 0
       clearInterval(bar.ticking)
       say("Time is up. Vote.")
-    } else if (state === "runs" && seconds <= 60 && whole > 60 * SECOND) say("One minute left.")
+    } else if (state === "runs" && seconds <= 60 && whole > 60 * SECOND && !told) {
+      told = true
+      say("One minute left.")
+    }
   }
   const node = action("", "Minutes to think, then vote: start, pause, start again (key T)", "t", () => {
     clearInterval(bar.ticking)
@@ -130,7 +134,7 @@ function timer(bar) {
       since = null
       say("The timer pauses.")
     } else {
-      if (left === 0) left = whole
+      if (left === 0) [left, told] = [whole, false]
       since = performance.now()
       say("Think. The time runs.")
       bar.ticking = setInterval(show, SECOND / 5)

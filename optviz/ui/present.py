@@ -137,7 +137,8 @@ def _way(shown: Shown, path_of: dict[str, str], place: int, name: str, icon: str
                 label=str(place + 1),
                 icon=icon,
                 query_params=query,
-                help=f"The {name} experiment, {place + 1} of {len(items)}" + " (Page Down)" * (name == "next"),
+                help=f"The {name} experiment, {place + 1} of {len(items)}"
+                + (f" (Page {'Down' if name == 'next' else 'Up'})" if shown.lecture.size != "usual" else ""),
             )
 
 

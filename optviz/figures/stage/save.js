@@ -23,6 +23,7 @@ function createSaver(picture) {
     button.onclick = async () => {
       try {
         await savePicture(await picture(), kind);
+        button.textContent = kind; // where an attempt before had failed, it said why
         close();
         summary.focus();
       } catch (problem) {
