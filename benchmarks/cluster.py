@@ -17,7 +17,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from benchmarks.report import NotMeasured
@@ -67,6 +67,17 @@ class Cluster:
                     raise
                 time.sleep(0.05)
 
+    def all_known(self) -> None:
+        """Wait until the proxy sends newcomers to every replica. Raises OSError if it does not."""
+        seen, end = set(), time.monotonic() + PATIENCE
+        while len(seen) < len(self.places):
+            if time.monotonic() > end:
+                raise OSError(f"the proxy knows {len(seen)} of {len(self.places)} replicas")
+            with suppress(OSError), urllib.request.urlopen(f"{self.address}/_stcore/health", timeout=2) as answer:
+                cookies = answer.headers.get_all("Set-Cookie") or []
+                seen |= {one.partition(";")[0] for one in cookies if one.startswith("optviz=")}  # names the replica
+            time.sleep(0.05)
+
     def kill(self, number: int) -> None:
         """A replica ends at once, as if the machine had run out of memory."""
         self.replicas[number].kill()
@@ -112,7 +123,7 @@ def cluster(count: int, **environment: str) -> Iterator[Cluster]:
             for place in together.places:
                 together.answers(place)
             together.answers()
-            time.sleep(3)  # the proxy has asked for the name again, and knows all of them
+            together.all_known()
             yield together
         finally:
             together.end()

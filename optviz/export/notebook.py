@@ -16,9 +16,7 @@ from optviz.experiment import Experiment
 from optviz.export.python import to_python
 from optviz.training import Training
 
-HEAD = (
-    "Run all cells from the top: they compute what the app does with these settings from the start, to the digit."
-)
+HEAD = "Run all cells from the top: they compute what the app does with these settings from the start, to the digit."
 PLOT = "## A picture\n\nOnly this cell needs Plotly: `pip install plotly`."
 PLOT_RACE = Template("""import plotly.graph_objects as go
 
