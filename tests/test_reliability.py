@@ -50,7 +50,8 @@ def test_visitors_come_back_with_their_experiments(together, name):
 
 
 def test_a_browser_stays_on_its_experiment_while_every_replica_is_replaced(together, context):
-    """As when a new version is put in place: one replica after the other ends and starts."""
+    """As when a new version is put in place: one replica after the other ends and starts. After the second, nothing
+    that Streamlit does of itself brings the page back to life."""
     guest = Visitor(context.new_page(), together.address).open("/descent?racer=adam~lr~0.05").at_the_end()
     guest.nudge("Learning rate")
     guest.until_query(lambda query: query.get("racer") == ["adam~lr~0.063"], "the new rate in the address")
@@ -67,12 +68,8 @@ def test_a_browser_stays_on_its_experiment_while_every_replica_is_replaced(toget
     guest.settled()
     assert guest.query["racer"] == ["adam~lr~0.063"]
     assert guest.slider("Learning rate").get_attribute("aria-valuetext") == "0.063"
-    for _ in range(3):  # a key that is pressed while the page connects again may be lost, and is pressed again
-        guest.nudge("Learning rate")
-        guest.page.wait_for_timeout(5000)
-        if guest.query["racer"] != ["adam~lr~0.063"]:
-            break
-    assert guest.query["racer"] in (["adam~lr~0.08"], ["adam~lr~0.1"], ["adam~lr~0.13"])
+    guest.nudge("Learning rate")
+    guest.until_query(lambda query: query.get("racer") == ["adam~lr~0.08"], "the next rate in the address")
     guest.settled()
     assert guest.page.get_by_test_id("stException").count() == 0
     guest.page.close()

@@ -21,12 +21,15 @@ export default function ({ data, parentElement, setTriggerValue }) {
   let panel = panels.get(parentElement)
   if (!panel || !parentElement.contains(panel.root)) {
     const root = parentElement.querySelector(".oz-panel-root")
-    panel = { root, nodes: new Map(), unheard: [], sent: heard, timer: 0 }
+    panel = { root, nodes: new Map(), unheard: [], sent: heard, heard, timer: 0 }
     panels.set(parentElement, panel)
   }
   panel.trigger = setTriggerValue
   panel.sent = Math.max(panel.sent, heard)
   panel.unheard = panel.unheard.filter(([count]) => count > heard)
+  // A server that counts anew was not there when the hand moved.
+  if (heard < panel.heard && panel.unheard.length) panel.trigger("moves", [...panel.unheard])
+  panel.heard = heard
   panel.parts = parts
   sync(panel)
 }

@@ -20,7 +20,8 @@ from optviz.figures.stage import script, style
 # CSS and JavaScript go in as text (file-backed assets would need a packaged install), and into the page itself rather
 # than a shadow root, inside which Plotly finds neither its pointer nor its style sheet. Registered once, at import.
 # Sixty kilobytes of script would travel with every rerun: they are a component of their own, which stays as it is.
-_SCRIPT = component("optviz_stage_script", css=style(), js=script(), isolate_styles=False)
+_RECONNECT = Path(__file__).with_name("reconnect.js").read_text(encoding="utf-8")
+_SCRIPT = component("optviz_stage_script", css=style(), js=f"{script()}\n{_RECONNECT}", isolate_styles=False)
 _STAGE = component(
     "optviz_stage",
     html='<div class="oz-stage"></div>\n',
