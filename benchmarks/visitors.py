@@ -488,6 +488,13 @@ BENCHMARKS = {
     ),
 }
 
+
+def order(given: Sequence[str]) -> tuple[str, int, list[float]]:
+    """The crowd, how many they are, and the spans of `generate`, from the words behind the address."""
+    crowd, count, *spans = [*given, *("descent", str(VISITORS))[len(given) :]]
+    return crowd, int(count), [float(span) for span in spans]
+
+
 if __name__ == "__main__":
-    crowd, count, *spans = sys.argv[2:] if len(sys.argv) > 3 else [*sys.argv[2:], *("descent", VISITORS)][:2]
-    print(json.dumps(asyncio.run(generate(sys.argv[1], str(crowd), int(count), *map(float, spans)))))
+    named, many, lasting = order(sys.argv[2:])
+    print(json.dumps(asyncio.run(generate(sys.argv[1], named, many, *lasting))))

@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks import soak
 from benchmarks.report import Bar, Line, Reading
-from benchmarks.visitors import FIRST, Visitor, opened, steps_of, summary
+from benchmarks.visitors import FIRST, Visitor, opened, order, steps_of, summary
 from benchmarks.visits import CROWDS, TRAINING, VISITS, Visit, own
 from browsing import in_a_thread
 from optviz import basin_map, calibration, cloud, experiment, fair_race, phase_map, range_test, stability, taylor
@@ -32,6 +32,12 @@ def test_crowds_are_mixed():
     assert sum(training) == 20
     assert {CROWDS["class"](number).page for number in range(100) if not training[number]} == {p.path for p in PAGES}
     assert {CROWDS["descent"](number).page for number in range(100)} == {"pages/descent.py"}
+
+
+def test_a_crowd_can_be_ordered_in_few_words():
+    assert order([]) == ("descent", 100, [])
+    assert order(["mix"]) == ("mix", 100, [])
+    assert order(["mix", "28", "10", "30"]) == ("mix", 28, [10.0, 30.0])
 
 
 @pytest.mark.parametrize("visit", [*VISITS, TRAINING], ids=lambda visit: visit.page + " training" * visit.training)
