@@ -2,6 +2,8 @@
 words for a rate follow their rules."""
 
 import math
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from urllib.parse import parse_qs, urlencode
 
@@ -23,6 +25,7 @@ from optviz.calibration import (
     limits,
     measure,
     network_curves,
+    results,
     shapes,
     state,
     trainings,
@@ -437,3 +440,22 @@ def test_a_picture_where_everything_diverges():
     record = calibration_record(calibration, curves, limits(calibration))
     assert set(curves[0].shapes) == {"diverged"}
     assert "none yet" in record["alt"]
+
+
+def test_a_race_that_is_broken_off_leaves_no_work_in_the_queue():
+    begun, may_go = [], threading.Event()
+
+    def work(number: int) -> int:
+        begun.append(number)
+        return number if number == 0 or may_go.wait(30) else -1
+
+    def moved_on(done: int, of: int) -> None:
+        raise InterruptedError("the visitor has moved a slider")
+
+    with ThreadPoolExecutor(1) as pool:
+        tasks = [pool.submit(work, number) for number in range(9)]
+        with pytest.raises(InterruptedError):
+            results(tasks, moved_on)
+        may_go.set()
+    assert len(begun) <= 2  # the one that was done, and the one under way
+    assert sum(task.cancelled() for task in tasks) >= 7

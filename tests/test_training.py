@@ -1,5 +1,7 @@
 """Training against PyTorch, against itself cut in pieces, and against theory."""
 
+import gc
+import weakref
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +15,7 @@ import optviz
 from optviz.datasets import DATASETS, Table
 from optviz.descent import begin_together, descend, descend_together, rule
 from optviz.experiment import Pick, Racer
+from optviz.export.network import refused
 from optviz.networks import Network, forward, training_factors
 from optviz.optimizers import OPTIMIZERS
 from optviz.problems import from_network
@@ -603,3 +606,15 @@ def test_train_refuses_unknown_words():
     for wrong, sentence in wrongs:
         with pytest.raises(ValueError, match=sentence):
             train(**(usual | wrong))
+
+
+def test_a_visitors_table_goes_when_they_go():
+    table = DATASETS["moons"].table(seed=0)
+    training = Training(Own(table, "mine.csv"), (Configuration(Net((4,)), Racer(Pick("sgd"))),), epochs=1)
+    assert len(begin(training).histories) == 1
+    assert training.parts is training.parts  # split once
+    assert refused(training) == ""  # packed for a script
+    gone = weakref.ref(training.dataset)
+    del training
+    gc.collect()
+    assert gone() is None

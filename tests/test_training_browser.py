@@ -2,9 +2,7 @@
 visitor does."""
 
 import json
-import os
 import re
-import time
 from pathlib import Path
 
 import pytest
@@ -149,28 +147,6 @@ def test_two_visitors_train_at_once(visitor):
     press(second, "Start")
     for guest in (first, second):
         guest.page.get_by_text("· done").first.wait_for()
-
-
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads the server's time from /proc")
-def test_a_visitor_who_closes_the_page_frees_the_job(server, context):
-    guest = Visitor(context.new_page(), server).open(LINK)
-    press(guest, "Start")
-    until_step(guest, 0)
-    working = share_of_a_core(server.process)  # on a machine where others are at work, too
-    guest.page.close()
-    assert any(share_of_a_core(server.process) < working / 4 for _ in range(15))
-
-
-def share_of_a_core(process: int, seconds: float = 2.0) -> float:
-    """How much of one processor core a process takes, measured for some seconds."""
-
-    def used() -> float:
-        fields = Path(f"/proc/{process}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-    before, began = used(), time.monotonic()
-    time.sleep(seconds)
-    return (used() - before) / (time.monotonic() - began)
 
 
 def test_the_boundary_plays_over_training(visitor):

@@ -1,6 +1,7 @@
 """The load tests' visitors do on each page what a visitor does, and what a class opens at once is computed once."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
@@ -65,8 +66,9 @@ def test_a_training_is_watched(server):
     async def stay() -> list[int]:
         async with opened(server, TRAINING, 3) as visitor:
             await visitor.press("Start")
-            found = [0]
-            while found[-1] == 0 or len(found) < 4:  # Start may wait for the compiler; a look has its own patience
+            found, until = [0], time.monotonic() + FIRST
+            while found[-1] == 0 or len(found) < 4:  # Start may wait for the compiler
+                assert time.monotonic() < until, "the training never begins"
                 await asyncio.sleep(visitor.live or 0.5)
                 await visitor.look()
                 found.append(steps_of(visitor.status))
