@@ -19,7 +19,7 @@ LAYERS = [
     {"stationary", "query", "verdict"},
     {"lecture"},
     {"surfaces", "optimizers", "schedules", "datasets", "networks"},
-    {"problems", "tuning", "backprop", "quadratic"},
+    {"problems", "tuning", "backprop", "quadratic", "csv_table"},
     {"descent"},
     {"landscape", "sharpness", "doctor", "curves", "scaling"},
     {"experiment"},

@@ -20,18 +20,14 @@ from hypothesis import strategies as st
 from numpy import pi
 from scipy import ndimage, stats
 
+from optviz.csv_table import BYTES_AT_MOST, CLASSES_AT_MOST, COLUMNS_AT_MOST, ROWS_AT_MOST, read_csv
 from optviz.datasets import (
-    BYTES_AT_MOST,
-    CLASSES_AT_MOST,
-    COLUMNS_AT_MOST,
     DATA,
     DATASETS,
     ROWS_AT_LEAST,
-    ROWS_AT_MOST,
     Split,
     Table,
     augmented,
-    read_csv,
     split,
     standardized,
     warped,

@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
 
 from desks import APP
-from optviz.datasets import DATASETS, Table, read_csv
+from optviz.csv_table import read_csv
+from optviz.datasets import DATASETS, Table
 from optviz.expression import ALIASES, CONSTANTS, FUNCTIONS, LENGTH, Expression, ExpressionError, parse
 from optviz.limits import LIMITS, allowed
 from optviz.optimizers import OPTIMIZERS

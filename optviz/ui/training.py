@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from optviz.datasets import BYTES_AT_MOST, COLUMNS_AT_MOST, DATASETS, ROWS_AT_MOST, read_csv
+from optviz.csv_table import BYTES_AT_MOST, COLUMNS_AT_MOST, ROWS_AT_MOST, read_csv
+from optviz.datasets import DATASETS
 from optviz.descent import schedulable
 from optviz.experiment import SEED, Pick, Racer
 from optviz.figures.theme import style
