@@ -7,6 +7,7 @@ program, so that a slider never compiles anything.
 
 from __future__ import annotations
 
+import ctypes
 import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,6 +27,9 @@ from optviz.spec import Hyper
 LONGEST = 5000  # steps that one call of a program can record
 STRETCH, DRAWS_AT_MOST = 1024, 2**20  # of runs together, one call takes so many steps, on draws of so many bytes
 ROOM = 60  # runs of which one call finds out how they end
+# What does not change from step to step is computed at each: put before the loop, it became a handful of kernels more,
+# and from eight on XLA hands them to other threads, which takes longer than all steps of a short run.
+IN_THE_LOOP = {"xla_disable_hlo_passes": "while-loop-invariant-code-motion"}
 FEW = 256  # points of each run that a sweep for a picture keeps; a sweep that wants more gets room for all
 
 
@@ -299,8 +303,8 @@ def _piece(problem: Problem, rule: Rule, steps: int, horizon: int, state: State 
     fresh = state is None
     recorder = program((problem.key, rule.key, fresh), lambda: Recorder(problem, rule, fresh))
     arguments = _arguments(problem, rule, steps, horizon, state)
-    theta, loss, (grad, step, lr, slots, memory, scheduled) = recorder(steps, arguments)
-    last = jax.tree.map(lambda record: record[-1], (slots, memory))
+    theta, loss, (grad, step, lr, slots, memory, scheduled), last = recorder(steps, arguments)
+    *_, last_slots, last_memory, _ = last
     return Trajectory(
         theta=theta,
         loss=loss,
@@ -311,7 +315,7 @@ def _piece(problem: Problem, rule: Rule, steps: int, horizon: int, state: State 
         scheduled=scheduled,
         memory=memory,
         measures={},
-        state=State(int(arguments[2]) + steps, theta[-1].copy(), *last),
+        state=State(int(arguments[2]) + steps, theta[-1].copy(), last_slots, last_memory),
     )
 
 
@@ -325,9 +329,14 @@ class Recorder:
     def __init__(self, problem: Problem, rule: Rule, fresh: bool):
         self.run, record = _build(problem, rule, fresh)
         leaves, self._tree = jax.tree.flatten(record)
-        self._shapes = [(leaf.shape, leaf.dtype) for leaf in leaves]
-        self.width = sum(math.prod(shape) for shape, _ in self._shapes)
-        self._compiled: Any = jax.jit(self.run, donate_argnums=5)
+        ends = np.cumsum([math.prod(leaf.shape) for leaf in leaves])
+        self._columns = [
+            (slice(end - math.prod(leaf.shape), end), leaf.shape, None if leaf.dtype == np.float64 else leaf.dtype)
+            for end, leaf in zip(ends.tolist(), leaves, strict=True)
+        ]
+        self.width = int(ends[-1])
+        self._numbers = ctypes.c_double * ((LONGEST + 1) * self.width)
+        self._compiled: Any = jax.jit(self.run, donate_argnums=5, compiler_options=IN_THE_LOOP)
         self._rooms: list[jax.Array] = []  # those that no thread is using
 
     def clear_cache(self) -> None:
@@ -341,20 +350,26 @@ class Recorder:
         except IndexError:
             room = jnp.zeros((LONGEST + 1, self.width))
         room = self._compiled(*arguments, room)
-        rows = np.from_dlpack(room)[: steps + 1].copy()
+        # Read where it lies: a view that JAX knows of would be in the way of the next run, which then copied the room.
+        lies = self._numbers.from_address(room.unsafe_buffer_pointer())
+        rows = np.frombuffer(lies).reshape(-1, self.width)[: steps + 1].copy()
         self._rooms.append(room)
         return self.unpack(rows)
 
     def unpack(self, rows: np.ndarray) -> tuple:
-        """Rows as the arrays that were packed into them; the last row, from which no step was taken, has θ and loss
-        only."""
-        arrays, column = [], 0
-        for shape, dtype in self._shapes:
-            wide = math.prod(shape)
-            arrays.append(rows[:, column : column + wide].reshape(-1, *shape).astype(dtype, copy=False))
-            column += wide
-        theta, loss, record = jax.tree.unflatten(self._tree, arrays)
-        return theta, loss, jax.tree.map(lambda array: array[:-1], record)
+        """Rows as the arrays that were packed into them: θ, the loss, what each step recorded, and the last step's
+        record alone. The last row, from which no step was taken, has θ and loss only."""
+        stood, taken = _cut(rows, self._columns[:2]), _cut(rows[:-1], self._columns[2:])
+        theta, loss, record = jax.tree.unflatten(self._tree, [*stood, *taken])
+        *_, last = jax.tree.unflatten(self._tree, [*stood, *(array[-1] for array in taken)])
+        return theta, loss, record, last
+
+
+def _cut(rows: np.ndarray, columns: Sequence[tuple[slice, tuple[int, ...], Any]]) -> list[np.ndarray]:
+    """The arrays that lie in these columns, in views where they are of the rows' own type. It is done for every racer
+    at every move of a slider, so nothing is asked of an array that it is already."""
+    parts = [rows[:, own] if len(shape) == 1 else rows[:, own].reshape(-1, *shape) for own, shape, _ in columns]
+    return [part if dtype is None else part.astype(dtype) for part, (*_, dtype) in zip(parts, columns, strict=True)]
 
 
 def _build(problem: Problem, rule: Rule, fresh: bool) -> tuple[Callable, Any]:

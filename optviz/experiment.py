@@ -43,6 +43,7 @@ STEPS = Param(
     domain=f"[1, {CAPACITY.steps}]",
     help="How many steps every racer takes.",
 )
+ANY_STEPS = STEPS.but(domain="[1, inf)")
 NOISE = Param(
     "noise",
     "σ",
@@ -439,10 +440,10 @@ def trace(
     """
     field = surface if isinstance(surface, Surface) else SURFACES.find(surface)
     try:
-        point = np.asarray(field.starts[0] if start is None else start, dtype=np.float64)
+        x, y = map(float, field.starts[0] if start is None else start)
     except (TypeError, ValueError):
-        point = np.empty(0)  # not numbers at all
-    if point.shape != (2,) or not np.isfinite(point).all():
+        x = y = math.nan  # not two, or not numbers at all
+    if not (math.isfinite(x) and math.isfinite(y)):
         raise ValueError(f"start must be two finite numbers, not {start!r}")
     for argument, value in (("schedules", schedules), ("surface_values", surface_values)):
         if not isinstance(value, Mapping | None):
@@ -452,7 +453,7 @@ def trace(
     return descend(
         from_surface(
             field,
-            (point[0], point[1]),
+            (x, y),
             surface_values=dict(surface_values or {}),
             noise=float(NOISE.check(noise)),
             l2=float(L2.check(l2)),
@@ -475,4 +476,4 @@ def schedule(name: str, *, steps: int, lr: float, **values: Any) -> np.ndarray:
 
 def _any_steps(steps: Any) -> int:
     """A notebook may take longer runs than a visitor of the app."""
-    return int(STEPS.but(domain="[1, inf)").check(steps))
+    return int(ANY_STEPS.check(steps))
