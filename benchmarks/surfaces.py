@@ -17,11 +17,12 @@ import optax
 
 import optviz
 from benchmarks.report import Bar, Benchmark, Missing, Reading, Readings, median_ratio, seconds
-from optviz import Pick
+from optviz import Pick, descent
 from optviz.experiment import Experiment, Racer, run
+from optviz.problems import from_surface
 
 STEPS, START = 1000, (-1.2, 1.0)
-ROUNDS = 3
+ROUNDS = 11
 REPEATS = 20  # of ours in one round, which is otherwise too short to be timed
 MOVES = 100  # of a slider
 
@@ -63,9 +64,17 @@ def rosenbrock(theta):
     return (1 - theta[0]) ** 2 + 100 * (theta[1] - theta[0] ** 2) ** 2
 
 
-def with_optviz(rule: Rule, steps: int = STEPS) -> np.ndarray:
+def with_trace(rule: Rule, steps: int = STEPS) -> np.ndarray:
     """The path (steps + 1, 2), with the loss, gradients, steps, rates and slots that come along."""
     return optviz.trace("rosenbrock", rule.ours.key, steps=steps, start=START, **dict(rule.ours.values)).theta
+
+
+def with_descend() -> Callable[[Rule], np.ndarray]:
+    """A function that walks the same path by the loop itself, with rules that are put together here, once, as the app
+    keeps them."""
+    problem = from_surface(optviz.SURFACES["rosenbrock"], START)
+    bound = {id(rule): descent.rule(optviz.OPTIMIZERS[rule.ours.key], dict(rule.ours.values)) for rule in RULES}
+    return lambda rule: descent.descend(problem, bound[id(rule)], STEPS).theta
 
 
 def with_torch(rule: Rule, steps: int = STEPS) -> np.ndarray:
@@ -129,35 +138,37 @@ def timed(work: Callable[[], object], repeats: int = 1) -> float:
 
 def trajectories() -> Readings:
     """SGD, momentum, Nesterov, AdaGrad, RMSProp, AdaDelta, Adam, AMSGrad, AdamW and NAdam each take 1,000 steps from
-    (−1.2, 1) in double precision, and keep every point, loss and gradient. Three rounds; in each, torch.optim runs
-    eagerly once, optax runs its jitted step in a Python loop once, and `optviz.trace` runs twenty times. Programs are
-    compiled before. That PyTorch walks the same first hundred steps is checked; optax has defaults of its own."""
-    walk = per_step_optax()
+    (−1.2, 1) in double precision, and keep every point, loss and gradient. Eleven rounds; in each, torch.optim runs
+    eagerly once, optax runs its jitted step in a Python loop once, and `descend`, which is what the app calls for each
+    racer, runs twenty times. Rules are put together and programs compiled before. `optviz.trace` checks its arguments
+    and puts the rule together at each call; how it does is stated too. That PyTorch walks the same first hundred steps
+    is checked; optax has defaults of its own."""
+    per_step, loop = per_step_optax(), with_descend()
     for rule in RULES:
-        with_optviz(rule)
+        np.testing.assert_array_equal(loop(rule), with_trace(rule))
+    walks = {"ours": loop, "trace": with_trace, "optax": per_step}
     try:
         import torch  # noqa: F401  (whether it is there)
 
         for rule in RULES:
-            np.testing.assert_allclose(with_torch(rule, 100), with_optviz(rule, 100), rtol=1e-9, err_msg=str(rule.ours))
-        there = True
+            np.testing.assert_allclose(with_torch(rule, 100), with_trace(rule, 100), rtol=1e-9, err_msg=str(rule.ours))
+        walks["torch"] = with_torch
     except ImportError:
-        there = False
-    ours, eager, per_step = [], [], []
+        pass
+    taken: dict[str, list[float]] = {name: [] for name in walks}
     for _ in range(ROUNDS):
-        ours.append(timed(lambda: [with_optviz(rule) for rule in RULES], REPEATS))
-        per_step.append(timed(lambda: [walk(rule) for rule in RULES]))
-        if there:
-            eager.append(timed(lambda: [with_torch(rule) for rule in RULES]))
+        for name, walk in walks.items():
+            repeats = REPEATS if name in ("ours", "trace") else 1
+            taken[name].append(timed(lambda walk=walk: [walk(rule) for rule in RULES], repeats))
 
-    def against(theirs: list[float]) -> Reading:
-        detail = f"{seconds(float(np.median(ours)))} against {seconds(float(np.median(theirs)))}"
-        return Reading(median_ratio(theirs, ours), detail)
+    def against(name: str) -> Reading | Missing:
+        if name not in taken:
+            return Missing("not measured: PyTorch is not installed")
+        ours, theirs = (seconds(float(np.median(taken[one]))) for one in ("ours", name))
+        by_trace = f"by optviz.trace {median_ratio(taken[name], taken['trace']):,.0f} ×"
+        return Reading(median_ratio(taken[name], taken["ours"]), f"{ours} against {theirs}; {by_trace}")
 
-    return {
-        "torch": against(eager) if there else Missing("not measured: PyTorch is not installed"),
-        "optax": against(per_step),
-    }
+    return {"torch": against("torch"), "optax": against("optax")}
 
 
 SIX = Experiment(

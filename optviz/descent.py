@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import math
+from collections import defaultdict
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -319,11 +320,15 @@ def _piece(problem: Problem, rule: Rule, steps: int, horizon: int, state: State 
     )
 
 
-class Recorder:
-    """The loop, compiled, with the room that it writes its records into.
+_rooms: defaultdict[int, list[jax.Array]] = defaultdict(list)  # by their width, those that no thread is using
 
-    All that a step leaves is one row of numbers, and the room for the rows is lent to the program again and again:
-    fetching new memory, and one array for each thing recorded, would take longer than the run.
+
+class Recorder:
+    """The loop, compiled, and how to read the records that it writes.
+
+    All that a step leaves is one row of numbers, and the room for the rows is lent to programs again and again:
+    fetching new memory, and one array for each thing recorded, would take longer than the run. The racers of a race run
+    one after another, so that most share one room, which then lies in the processor's cache.
     """
 
     def __init__(self, problem: Problem, rule: Rule, fresh: bool):
@@ -337,7 +342,6 @@ class Recorder:
         self.width = int(ends[-1])
         self._numbers = ctypes.c_double * ((LONGEST + 1) * self.width)
         self._compiled: Any = jax.jit(self.run, donate_argnums=5, compiler_options=IN_THE_LOOP)
-        self._rooms: list[jax.Array] = []  # those that no thread is using
 
     def clear_cache(self) -> None:
         """Forget the compiled program."""
@@ -346,14 +350,14 @@ class Recorder:
     def __call__(self, steps: int, arguments: tuple) -> tuple:
         """θ (T + 1, n), the loss (T + 1,), and what each of the T steps recorded."""
         try:
-            room = self._rooms.pop()
+            room = _rooms[self.width].pop()
         except IndexError:
             room = jnp.zeros((LONGEST + 1, self.width))
         room = self._compiled(*arguments, room)
         # Read where it lies: a view that JAX knows of would be in the way of the next run, which then copied the room.
         lies = self._numbers.from_address(room.unsafe_buffer_pointer())
         rows = np.frombuffer(lies).reshape(-1, self.width)[: steps + 1].copy()
-        self._rooms.append(room)
+        _rooms[self.width].append(room)
         return self.unpack(rows)
 
     def unpack(self, rows: np.ndarray) -> tuple:
