@@ -16,9 +16,12 @@ below 2(1 + ρ)/λmax, λmax being the largest eigenvalue of the Hessian. Elsewh
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import islice
 from typing import Any, NamedTuple, TypeVar
 
 import jax
@@ -104,7 +107,6 @@ SHAPES = {
 }
 
 T = TypeVar("T")
-Heard = Callable[[int, int], None]  # is told (how many are done, of how many)
 
 
 @dataclass(frozen=True)
@@ -307,39 +309,42 @@ def shapes(
 
 # On a surface --------------------------------------------------------------------------------------------------------
 
-_pool = ThreadPoolExecutor(2, thread_name_prefix="optviz calibration")  # of all visitors: compiling takes both cores
+AT_ONE_TIME = 2  # programs that are compiled at one time: each takes a core
+_pool = ThreadPoolExecutor(AT_ONE_TIME, thread_name_prefix="optviz calibration")  # of all visitors
 
 
-def measure(calibration: Calibration, heard: Heard = lambda done, of: None) -> list[Curve]:
-    """All curves. Each program is compiled when its optimizer first meets a surface; `heard` is told of the progress.
-
-    Networks take seconds to minutes; `trainings` does that work in pieces.
-    """
+def measure(calibration: Calibration) -> list[Curve]:
+    """All curves. Networks take seconds to minutes; `trainings` does that work in pieces."""
     if isinstance(calibration.on, Training):
-        for done in trainings(calibration):
-            heard(done, calibration.cells)
+        for _ in trainings(calibration):
+            pass
         return network_curves(calibration)
+    return list(surface_curves(calibration))
+
+
+def surface_curves(calibration: Calibration) -> Iterator[Curve]:
+    """The curves on a surface, one optimizer after another. A program is compiled when its optimizer first meets a
+    surface, which takes up to a second."""
+    on = calibration.on
+    assert isinstance(on, Experiment)
     grid = (calibration.low, calibration.high, calibration.count)
-    tolerance = calibration.on.tolerance
-    tasks = [
-        _pool.submit(_curve, calibration.racer(key, 1.0), grid, tolerance, *calibration.on.conditions)
-        for key in calibration.optimizers
-    ]
-    return results(tasks, heard)
+    racers = (calibration.racer(key, 1.0) for key in calibration.optimizers)
+    return side_by_side(_pool, (partial(_curve, racer, grid, on.tolerance, *on.conditions) for racer in racers))
 
 
-def results(tasks: Sequence[Future[T]], heard: Heard) -> list[T]:
-    """What the tasks come to, in their order; `heard` is told of the progress. Where it breaks off the work, as a page
-    does when its visitor has moved on, what has not begun leaves the queue, in which others wait."""
-    found = []
+def side_by_side(pool: ThreadPoolExecutor, tasks: Iterable[Callable[[], T]]) -> Iterator[T]:
+    """What the tasks come to, in their order. Few at a time are in the pool: so all who wait for it get their turns,
+    and who stops or leaves has hardly anything left in it."""
+    rest, begun = iter(tasks), deque[Future[T]]()
     try:
-        for done, task in enumerate(tasks, start=1):
-            found.append(task.result())
-            heard(done, len(tasks))
+        while True:
+            begun.extend(pool.submit(task) for task in islice(rest, AT_ONE_TIME - len(begun)))
+            if not begun:
+                return
+            yield begun.popleft().result()
     finally:
-        for task in tasks:
-            task.cancel()
-    return found
+        for one in begun:
+            one.cancel()
 
 
 @once(512)  # of about 3 kB each
@@ -539,6 +544,8 @@ class RateClaim(Card):
 
 def _too_small_and_too_large(calibration: Calibration, curves: Sequence[Curve]) -> Measured | None:
     assert isinstance(calibration.on, Experiment)
+    if len(curves) < calibration.cells:
+        return Measured({}, None, "The verdict comes when all optimizers are done.")
     curve = next((one for one in curves if one.name in calibration.chosen), curves[0])
     if curve.best is None:
         return None

@@ -13,6 +13,7 @@ quadratic, for gradient descent and the heavy ball, `stationary_variance` says w
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -74,6 +75,8 @@ NOISY = tuple(key for key, entry in OPTIMIZERS.items() if entry.family != SECOND
 MOMENTS = 81  # at most about so many are kept of every run
 NEAR = 0.1  # share of the window's diagonal: nearer to a minimum than this counts as near it
 RATES, SEEDS = 21, 200  # of the measurement of noise floors
+AT_A_STRETCH = 5  # rates whose floors are measured in one piece: with the largest number of steps half a second
+FLOORS = RATES + 2  # rates whose floors are measured
 SIGNIFICANT = 3.0  # standard errors: the third and the last quarter of the runs differ by more, so they still fall
 SMALL = 3.0  # the slope is measured on rates up to so many times the smallest settled one
 KEPT = 48_000_000  # bytes of swarms
@@ -272,17 +275,33 @@ class Floors(NamedTuple):
 
 def floors(cloud: Cloud) -> Floors:
     """The noise floor for each rate of the grid, for the racer's own rate and for half of it."""
-    own = float(cloud.racer.values["lr"])
-    like = replace(cloud, runs=int(RUNS.default), look=str(LOOK.default), experiment=cloud.run(lr=1.0))
-    grid = _floors(like, tuple(np.geomspace(cloud.low, cloud.high, RATES)))
-    pair = _floors(like, (own / 2, own))
-    rates = np.concatenate([grid.rates, pair.rates])
+    return joined(cloud, list(floor_pieces(cloud)))
+
+
+def floor_pieces(cloud: Cloud) -> Iterator[Floors]:
+    """The noise floors at a few rates at a time, of FLOORS in all: first at the racer's own and half of it, then along
+    the grid. They know no theory yet."""
+    own, like = float(cloud.racer.values["lr"]), _like(cloud)
+    yield _floors(like, (own / 2, own))
+    grid = np.geomspace(cloud.low, cloud.high, RATES).tolist()
+    for first in range(0, RATES, AT_A_STRETCH):
+        yield _floors(like, tuple(grid[first : first + AT_A_STRETCH]))
+
+
+def joined(cloud: Cloud, found: Sequence[Floors]) -> Floors:
+    """The noise floors of the first pieces, at least one, with theory."""
+    rates = np.concatenate([piece.rates for piece in found])
     _, order = np.unique(rates, return_index=True)
-    columns = [np.concatenate(parts)[order] for parts in zip(grid[:-1], pair[:-1], strict=True)]
-    return Floors(*columns, theory=theory(like, columns[0]))
+    columns = [np.concatenate(parts)[order] for parts in zip(*(piece[:-1] for piece in found), strict=True)]
+    return Floors(*columns, theory=theory(_like(cloud), columns[0]))
 
 
-@once(256)  # of a kilobyte each
+def _like(cloud: Cloud) -> Cloud:
+    """What clouds that have the same floors at the same rates have in common."""
+    return replace(cloud, runs=int(RUNS.default), look=str(LOOK.default), experiment=cloud.run(lr=1.0))
+
+
+@once(1024)  # of less than a kilobyte each
 def _floors(cloud: Cloud, rates: tuple[float, ...]) -> Floors:
     """Kept apart from the racer's own rate, whose slider leaves the grid as it is."""
     seeds = np.array([cloud.seed(i) for i in range(SEEDS)])

@@ -15,15 +15,16 @@ Heights are losses above the surface's least minimum. Below FLOOR they are round
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from optviz import doctor
-from optviz.calibration import FACTORS, FIRST_ORDER, HIGH, LOW, Curve, Heard, results, shapes
+from optviz.calibration import AT_ONE_TIME, FACTORS, FIRST_ORDER, HIGH, LOW, Curve, shapes, side_by_side
 from optviz.descent import Trajectory, descend
 from optviz.experiment import Experiment, Pick, Racer
 from optviz.many import STATES, many, snapshots
@@ -220,13 +221,22 @@ class Entrant(NamedTuple):
 
 # Tries and races -----------------------------------------------------------------------------------------------------
 
-_pool = ThreadPoolExecutor(2, thread_name_prefix="optviz fair race")  # of all visitors: compiling takes both cores
+_pool = ThreadPoolExecutor(AT_ONE_TIME, thread_name_prefix="optviz fair race")  # of all visitors
 
 
-def compete(race: FairRace, heard: Heard = lambda done, of: None) -> list[Entrant]:
-    """All tries and all races. Each program is compiled when its optimizer first meets a surface; `heard` is told of
-    the progress."""
-    return results([_pool.submit(_entrant, race, key) for key in race.optimizers], heard)
+def compete(race: FairRace) -> list[Entrant]:
+    """All tries and all races."""
+    return [entrant for (entrant,) in competing(race)]
+
+
+def competing(*races: FairRace) -> Iterator[tuple[Entrant, ...]]:
+    """One optimizer after another, in each of `races`, which have the same ones. A program is compiled when its
+    optimizer first meets a surface, which takes up to a second."""
+    return side_by_side(_pool, (partial(_in_each, races, key) for key in races[0].optimizers))
+
+
+def _in_each(races: Sequence[FairRace], key: str) -> tuple[Entrant, ...]:
+    return tuple(_entrant(race, key) for race in races)
 
 
 def _entrant(race: FairRace, key: str) -> Entrant:

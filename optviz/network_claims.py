@@ -42,7 +42,7 @@ from optviz.problems import Problem
 from optviz.programs import program
 from optviz.spec import Source, number
 from optviz.training import PROBE, Configuration, History, Net, Progress, Training, predict, signal, targets
-from optviz.verdict import Card, Measured, judged
+from optviz.verdict import Card, Heard, Measured, judged, unheard
 
 EFFORT = 5e8  # parameters × examples × seeds × steps of a run that is made to measure: about a second
 ADAPTIVE = ("adam", "adamw", "nadam", "rmsprop")
@@ -77,11 +77,12 @@ def _remedied(net: Net, racer: Racer) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class Entrant:
-    """A configuration of a training and what its run has left so far."""
+    """A configuration of a training and what its run has left so far. Who makes it run again calls `heard` between."""
 
     training: Training
     progress: Progress
     index: int
+    heard: Heard = unheard
 
     @property
     def net(self) -> Net:
@@ -131,6 +132,7 @@ class Entrant:
 
     def again(self, steps: int) -> Together:
         """So many steps from its start, in one piece."""
+        self.heard()
         problem, rule = self.problem, self.racer.rule
         state = begin_together(problem, rule, self.starts)
         return descend_together(problem, rule, steps, self.seeds, state, horizon=self.training.steps)
@@ -169,10 +171,10 @@ class NetworkClaim(Card):
     fits: Callable[[Training], bool]  # what the training must be, apart from who takes part
     judge: Callable[..., Measured | None]
 
-    def measure(self, training: Training, progress: Progress) -> Measured | None:
+    def measure(self, training: Training, progress: Progress, heard: Heard = unheard) -> Measured | None:
         """Measure the claim on a run; None where the training lacks what the claim is about.
 
-        Never raises for a valid training: a run that diverges is measured like any other.
+        Never raises for a valid training, but what `heard` does: a run that diverges is measured like any other.
         """
         # Settings that were changed after the last step are not those of the run.
         ran = progress.training if progress.step else training
@@ -186,7 +188,7 @@ class NetworkClaim(Card):
         if self.after == "end" and not ended:
             return Measured({}, None, "Train to the end, and it is measured.")
         with np.errstate(all="ignore"):
-            return self.judge(ran, **{role: _in_role(ran, progress, role) for role in roles})
+            return self.judge(ran, **{role: _in_role(ran, progress, role, heard) for role in roles})
 
 
 NETWORK_CLAIMS: dict[str, NetworkClaim] = {}
@@ -212,11 +214,11 @@ def _asked(judge: Callable) -> list[str]:
     return list(inspect.signature(judge).parameters)[1:]
 
 
-def _in_role(training: Training, progress: Progress, role: str) -> Entrant | None:
+def _in_role(training: Training, progress: Progress, role: str, heard: Heard = unheard) -> Entrant | None:
     """The first configuration that can play the role."""
     for index, one in enumerate(training.configurations):
         if ROLES[role](one.net, one.racer):
-            return Entrant(training, progress, index)
+            return Entrant(training, progress, index, heard)
     return None
 
 
@@ -323,6 +325,7 @@ def _repeated(one: Entrant, rates: np.ndarray, cuts: Sequence[int]) -> list[Toge
     state, done = None, []
     scheduled = "lr" in dict(one.racer.schedules)
     for begin, end in pairwise(cuts):
+        one.heard()
         rule = (one.racer if scheduled else one.racer.but(lr=float(rates[begin]))).rule
         state = state or begin_together(one.problem, rule, one.starts)
         done.append(descend_together(one.problem, rule, end - begin, one.seeds, state, horizon=one.training.steps))
@@ -829,6 +832,7 @@ def _steps_to(one: Entrant, batch: int, goal: float) -> float:
     problem, rule = there.problem, there.racer.rule
     state = begin_together(problem, rule, there.starts)
     for step in range(1, LOOKS_AT_MOST + 1):
+        one.heard()
         state = descend_together(problem, rule, 1, there.seeds, state, horizon=LOOKS_AT_MOST).state
         loss = there.loss(state.theta[0], t.parts.train)
         if not loss > goal:

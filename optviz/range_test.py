@@ -19,21 +19,23 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from optviz.descent import begin_together, descend, descend_together
+from optviz.descent import Together, begin_together, descend, descend_together
 from optviz.experiment import Experiment, Pick, Racer
 from optviz.limits import CAPACITY
-from optviz.once import once
+from optviz.once import in_pieces, once
 from optviz.spec import Catalogue, Entry, Param, Source, number
 from optviz.training import Configuration, Net, Training
-from optviz.verdict import Card, Measured, judged
+from optviz.verdict import Card, Heard, Measured, judged, unheard
 
 WORK_AT_MOST = CAPACITY.range_work  # parameters × examples a step × seeds × steps: about five seconds of one core
+PIECE = 1e8  # the same product, of what is run at a stretch: about a quarter of a second
+KEPT = 16_000_000  # bytes of losses: a test of 16 seeds × 2,000 steps has 250 kB
 LOST, TIMES = 0.5, 4.0  # of the rule by which a test stops
 ENOUGH = 3  # points from which a curve can say anything
 BEGUN, DONE = 0.1, 0.9  # shares of the whole fall of the loss, at the base and at the maximum of a cycle
@@ -247,20 +249,40 @@ class Curves(NamedTuple):
     stopped: Stop | None
 
 
+class Piece(NamedTuple):
+    """Some n steps of a test of k seeds."""
+
+    lr: np.ndarray  # (n,)
+    loss: np.ndarray  # (k, n) counted from the lowest value that is known
+
+
 def measure(test: RangeTest) -> Curves:
     """Run a test, or find it among those that were run. A run that diverges is cut where it does, and never raises."""
-    lr, loss, floor = _run(replace(test, base=None, top=None, smoothing=SMOOTHING.default))
-    return curves(lr, loss, test.smoothing)._replace(floor=floor)
+    return joined(test, list(pieces(test)))
 
 
-@once(64)  # of at most 16 seeds × 2,000 steps: 250 kB each
-def _run(test: RangeTest) -> tuple[np.ndarray, np.ndarray, float]:
-    """The rates (T,), the losses (k, T) counted from their floor, and the floor. Kept apart from the smoothing, whose
-    slider leaves them as they are."""
+def pieces(test: RangeTest) -> Iterator[Piece]:
+    """Run a test piece by piece, each well below a second. What was run before, by whomever, comes at once."""
+    return _pieces(replace(test, base=None, top=None, smoothing=SMOOTHING.default))
+
+
+def joined(test: RangeTest, found: Sequence[Piece]) -> Curves:
+    """What a test measured, from its first pieces, at least one."""
+    lr, loss = (np.concatenate(parts, axis=-1) for parts in zip(*found, strict=True))
+    return curves(lr, loss, test.smoothing)._replace(floor=_floor(test.subject))
+
+
+@in_pieces(KEPT, size=lambda piece: piece.loss.nbytes)
+def _pieces(test: RangeTest) -> Iterator[Piece]:
+    """Kept apart from the smoothing, whose slider leaves them as they are."""
     running = test.running
-    lr, loss = (_on_network if isinstance(running, Training) else _on_surface)(running, test)
     floor = _floor(running)
-    return lr, loss - floor, floor
+    if isinstance(running, Training):
+        for done in _training(running, test.test_steps):
+            yield Piece(done.lr[0], done.value - floor)
+    else:
+        lr, loss = _on_surface(running, test)
+        yield Piece(lr, loss - floor)
 
 
 def curves(lr: np.ndarray, loss: np.ndarray, beta: float) -> Curves:
@@ -316,20 +338,18 @@ def _on_surface(experiment: Any, test: RangeTest) -> tuple[np.ndarray, np.ndarra
     return runs[0].lr, np.stack([run.loss[:-1] for run in runs])
 
 
-def _on_network(training: Any, test: RangeTest) -> tuple[np.ndarray, np.ndarray]:
-    value, lr = _trained(training, test.test_steps)
-    return lr[0], value
-
-
-def _trained(training: Training, steps: int) -> tuple[np.ndarray, np.ndarray]:
-    """The batch loss and the rate (seeds, steps) of the first configuration, in a run that is planned to last so many
-    steps and is not measured on the way."""
+def _training(training: Training, steps: int) -> Iterator[Together]:
+    """A run of the first configuration that is planned to last so many steps and is not measured on the way, in pieces
+    of about PIECE. Cut so, it stays the same bit for bit."""
     one, network = training.configurations[0], training.networks[0]
     problem, seeds = training.problem(0), range(training.seed, training.seed + training.seeds)
     thetas = np.stack([network.start(one.net.init, seed, one.net.init_scale) for seed in seeds])
     state = begin_together(problem, one.racer.rule, thetas)
-    done = descend_together(problem, one.racer.rule, steps, seeds, state, horizon=steps)
-    return done.value, done.lr
+    piece = max(1, int(PIECE // (network.size * training.size * training.seeds)))
+    while state.t < steps:
+        done = descend_together(problem, one.racer.rule, min(piece, steps - state.t), seeds, state, horizon=steps)
+        state = done.state
+        yield done
 
 
 def _seeds(experiment: Experiment, test: RangeTest) -> range:
@@ -494,30 +514,34 @@ class RangeClaim(Card):
     """A claim on range tests, with the test that shows it."""
 
     test: RangeTest
-    judge: Callable[[RangeTest], Measured | None]
+    judge: Callable[[RangeTest, Heard], Measured | None]
 
-    def measure(self, test: RangeTest) -> Measured | None:
+    def measure(self, test: RangeTest, heard: Heard = unheard) -> Measured | None:
         """Measure the claim on a test; None where the curve is not what the claim is about."""
         with np.errstate(all="ignore"):
-            return self.judge(test)
+            return self.judge(test, heard)
 
 
 BEYOND = 10.0  # how far outside the range a rate is tried
 
 
-@once(32)
-def _learnt(subject: Any, steps: int, racer: Racer) -> float:
+@once(32, key=lambda subject, steps, racer, heard: (subject, steps, racer))
+def _learnt(subject: Any, steps: int, racer: Racer, heard: Heard) -> float:
     """The loss, above the floor, at the end of a run of the subject under its own seed: the mean of its last tenth."""
     if isinstance(subject, Training):
         running: Any = replace(with_racer(subject, racer), seeds=1)
-        loss = _trained(running, steps)[0][0]
+        found = []
+        for done in _training(running, steps):
+            found.append(done.value[0])
+            heard()
+        loss = np.concatenate(found)
     else:
         loss = descend(subject.problem, racer.rule, steps).loss
     end = float(loss[-max(1, steps // 10) :].mean()) - _floor(subject)
     return math.inf if math.isnan(end) else end
 
 
-def _b8(test: RangeTest) -> Measured | None:
+def _b8(test: RangeTest, heard: Heard) -> Measured | None:
     found = measure(test)
     if thresholds(found) is None:
         return None
@@ -529,9 +553,9 @@ def _b8(test: RangeTest) -> Measured | None:
         "base": base,
         "top": top,
         "start": float(found.loss[0, 0]),
-        "between": _learnt(test.subject, test.test_steps, cycling),
-        "below": _learnt(test.subject, test.test_steps, test.racer.but(lr=base / BEYOND)),
-        "above": _learnt(test.subject, test.test_steps, test.racer.but(lr=BEYOND * top)),
+        "between": _learnt(test.subject, test.test_steps, cycling, heard),
+        "below": _learnt(test.subject, test.test_steps, test.racer.but(lr=base / BEYOND), heard),
+        "above": _learnt(test.subject, test.test_steps, test.racer.but(lr=BEYOND * top), heard),
         "steps": test.test_steps,
     }
     facts = (

@@ -790,6 +790,7 @@ def _at_epochs(one: Entrant, epochs: int) -> np.ndarray:
     t, problem, rule = one.training, one.problem, one.racer.rule
     state, looks = begin_together(problem, rule, one.starts), []
     for _ in range(epochs):
+        one.heard()
         looks.append(one.loss(state.theta[0], t.parts.validation))
         state = descend_together(problem, rule, t.steps_an_epoch, one.seeds, state, horizon=t.steps).state
     return np.array(looks)
@@ -932,6 +933,7 @@ def snapshots(t: Training, restarts: Entrant) -> Measured | None:
     problem, rule, test = restarts.problem, restarts.racer.rule, t.parts.test
     state, members = begin_together(problem, rule, restarts.starts), []
     for end in ends:
+        restarts.heard()
         state = descend_together(problem, rule, end - state.t, restarts.seeds, state, horizon=t.steps).state
         members.append([_log_probabilities(restarts, theta, test.x) for theta in state.theta])
     logs = np.array(members)  # (cycles, seeds, examples, classes)
@@ -1056,6 +1058,7 @@ def _arrivals(one: Entrant, goal: float, most: int) -> np.ndarray:
     problem, rule = one.problem, one.racer.rule
     state = begin_together(problem, rule, one.starts)
     while state.t < most and np.isinf(arrived).any():
+        one.heard()
         steps = min(STRIDE, most - state.t)
         state = descend_together(problem, rule, steps, one.seeds, state, horizon=t.steps).state
         for i in np.flatnonzero(np.isinf(arrived)):

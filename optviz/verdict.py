@@ -9,13 +9,18 @@ a claim that does not hold says so with its reason.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from optviz.spec import Source, number
 
 STEPS_AT_MOST = 5000  # of any run that is made to measure a claim
+Heard = Callable[[], None]  # what a long measurement calls again and again; what it raises breaks the measurement off
+
+
+def unheard() -> None:
+    """For whoever waits to the end."""
 
 
 class Measured(NamedTuple):

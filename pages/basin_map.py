@@ -25,6 +25,7 @@ def laboratory() -> None:
         controls_panel(desk)
     with picture:
         desk.say()
+        desk.publish()  # before what takes long: see tiles.py
         lesson = st.container()
         basins = maps(desk)
         with lesson:
@@ -32,7 +33,6 @@ def laboratory() -> None:
         caption(desk, basins)
         basin_map_exports(desk, basins)
         table(desk, basins)
-    desk.publish()
 
 
 laboratory()

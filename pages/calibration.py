@@ -37,13 +37,13 @@ def laboratory() -> None:
         controls_panel(desk)
     with picture:
         desk.say()
+        desk.publish()  # before what takes long: see tiles.py
         claim_panel(desk, CLAIMS)
         if desk.experiment.mode == "surface":
             optimizers_choice(desk)
         else:
             run_buttons(desk)
         st.fragment(curves, run_every=ticking(desk))()
-    desk.publish()
 
 
 def curves() -> None:
@@ -52,8 +52,9 @@ def curves() -> None:
     found = surface_panel(desk) if desk.experiment.mode == "surface" else network_panel(desk)
     with said:
         claim_words(desk, found)
-    table(desk, found)
-    calibration_exports(desk, found)
+    if found:
+        table(desk, found)
+        calibration_exports(desk, found)
 
 
 laboratory()

@@ -8,7 +8,7 @@ opened = frame("pages/cloud.py")  # this goes to the browser before the rest is 
 
 from optviz import cloud_link
 from optviz.cloud import CLAIMS, VALLEY
-from optviz.ui.cloud import cloud_panel, controls_panel, floors_panel, words
+from optviz.ui.cloud import cloud_panel, controls_panel, floors_panel, judged, words
 from optviz.ui.desk import Desk
 from optviz.ui.lesson import claim_panel
 from optviz.ui.measured import cloud_exports
@@ -26,14 +26,15 @@ def laboratory() -> None:
             controls_panel(desk)
         with picture:
             desk.say()
+            desk.publish()  # before what takes long: see tiles.py
             claim = st.container()
             swarm = cloud_panel(desk)
             found = floors_panel(desk)
-            words(desk, swarm)
-            cloud_exports(desk, swarm, found)
+            words(desk, swarm, found)
+            if found:
+                cloud_exports(desk, swarm, found)
         with claim:
-            claim_panel(desk, CLAIMS, lambda claim: claim.measure(desk.experiment))
-        desk.publish()
+            claim_panel(desk, CLAIMS, lambda claim: judged(claim, desk.experiment, found))
 
 
 laboratory()

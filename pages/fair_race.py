@@ -26,6 +26,7 @@ def laboratory() -> None:
         controls_panel(desk)
     with picture:
         desk.say()
+        desk.publish()  # before what takes long: see tiles.py
         claim_panel(desk, CLAIMS)
         said = st.container()
         optimizers_choice(desk)
@@ -33,9 +34,9 @@ def laboratory() -> None:
         with said:
             claim_words(desk, CLAIMS, entrants)
             words(desk, entrants, others)
-        table(desk, entrants)
-        fair_race_exports(desk, entrants)
-    desk.publish()
+        if entrants:
+            table(desk, entrants)
+            fair_race_exports(desk, entrants)
 
 
 laboratory()

@@ -36,6 +36,7 @@ def laboratory() -> None:
         controls_panel(desk)
     with picture:
         desk.say()
+        desk.publish()  # before what takes long: see tiles.py
         claim = st.container() if desk.preset else None
         look_bar(desk)
         seen = map_panel(desk)
@@ -45,7 +46,6 @@ def laboratory() -> None:
         cell_panel(desk, *seen)
         words(desk, *seen)
         phase_map_exports(desk, *seen)
-    desk.publish()
 
 
 laboratory()

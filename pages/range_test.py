@@ -35,17 +35,18 @@ def laboratory() -> None:
         range_panel(desk)
     with picture:
         desk.say()
+        desk.publish()  # before what takes long: see tiles.py
         opened_claim = st.container() if desk.preset else None
         with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
             smoothing_panel(desk)
-        found = curve_panel(desk)
-        handover_panel(desk, found)
-        rules_table(found)
-        range_test_exports(desk, found)
+        found, whole = curve_panel(desk)
+        if found:
+            handover_panel(desk, found)
+            rules_table(found)
+            range_test_exports(desk, found)
         if opened_claim:  # last, because it has to run more than the test itself
             with opened_claim:
-                claim(desk)
-    desk.publish()
+                claim(desk, whole)
 
 
 laboratory()

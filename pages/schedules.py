@@ -39,6 +39,7 @@ def laboratory() -> None:
             controls(desk)
         with right:
             desk.say()
+            desk.publish()  # before what takes long: see tiles.py
             experiment = desk.experiment
             if isinstance(experiment, Training):
                 claim_panel(desk, NETWORK_RATE_CLAIMS)
@@ -53,14 +54,13 @@ def laboratory() -> None:
                 with claim:  # last, because it may have to run more than the runs themselves
                     claim_panel(desk, RATE_CLAIMS, lambda claim: measured_on(claim, experiment))
             formulas(desk)
-        desk.publish()
 
 
 @st.fragment
 def live() -> None:
     """The runs as they stand."""
     if isinstance(desk.experiment, Training):
-        claim = st.empty()
+        claim = st.container()
         drawn = network_stage(desk, job_of(desk))
         with claim:
             claim_verdict(desk, drawn)

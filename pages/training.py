@@ -40,18 +40,18 @@ def laboratory() -> None:
         configurations_panel(desk)
     with picture:
         desk.say()
+        desk.publish()  # before what takes long: see tiles.py
         claim_panel(desk, ON_NETWORKS)
         run_panel(desk, job)
         live()
         training_export_panel(desk, job)
-    desk.publish()
 
 
 @st.fragment
 def live() -> None:
     """The run as it stands."""
     job = job_of(desk)
-    claim = st.empty()
+    claim = st.container()
     drawn = live_panel(desk, job)
     with claim:  # last, because it may have to run more than the training itself
         claim_verdict(desk, drawn)

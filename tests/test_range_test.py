@@ -31,6 +31,7 @@ from optviz.range_test import (
     handed_over,
     marks,
     measure,
+    pieces,
     smooth,
     suggestions,
     thresholds,
@@ -259,10 +260,23 @@ def test_a_network_under_seeds_is_the_same_network_alone():
     assert len(np.unique(found.loss[:, 0])) == 3
 
 
+def test_a_test_in_pieces_is_the_test_in_one(monkeypatch):
+    test = RangeTest(MOONS, 1e-3, 1.0, 40, test_seeds=2, smoothing=0.0)
+    whole = list(pieces(test))
+    assert len(whole) == 1
+    moons = test.running
+    assert isinstance(moons, Training)
+    monkeypatch.setattr(range_test, "PIECE", 7 * moons.networks[0].size * moons.size * moons.seeds)
+    cut = list(range_test._training(moons, test.test_steps))
+    assert [done.value.shape[1] for done in cut] == [7, 7, 7, 7, 7, 5]
+    np.testing.assert_array_equal(np.concatenate([done.value for done in cut], axis=1), whole[0].loss)
+    np.testing.assert_array_equal(np.concatenate([done.lr[0] for done in cut]), whole[0].lr)
+
+
 def test_marks_and_smoothing_train_nothing_anew(monkeypatch):
     test = RangeTest(MOONS, 1e-3, 1.0, 40, test_seeds=3, smoothing=0.0)
     first = measure(test)
-    monkeypatch.setattr(range_test, "_on_network", None)  # whoever calls it fails
+    monkeypatch.setattr(range_test, "_training", None)  # whoever calls it fails
     assert np.array_equal(measure(replace(test, base=0.01, top=0.1)).smoothed, first.smoothed)
     smoothed = measure(replace(test, smoothing=0.9)).smoothed
     assert np.array_equal(smoothed, smooth(first.loss, 0.9))

@@ -151,7 +151,7 @@ ASKED: dict[str, tuple[str, Callable[[int], Any]]] = {
         lambda number: stability.measure(replace(LEARNT, on=replace(LEARNT.on, seed=number))),
     ),
     "range_test": (
-        "range_test._trained",
+        "range_test._training",
         lambda number: range_test.measure(replace(TESTED, subject=replace(TESTED.subject, seed=number))),
     ),
     "calibration": ("calibration.endings", lambda number: calibration.measure(anew(RATES, number))),

@@ -27,8 +27,8 @@ from optviz.calibration import (
     Curve,
     best_says,
     limits,
-    measure,
     network_curves,
+    surface_curves,
     trainings,
 )
 from optviz.calibration_link import Calibrations
@@ -47,6 +47,7 @@ from optviz.ui.lesson import say_verdict
 from optviz.ui.panel import Box, Choice, Field, Part, Words, panel
 from optviz.ui.parts import field_of, start_box, surface_choice, surface_numbers, within
 from optviz.ui.presets import RAVINE
+from optviz.ui.tiles import in_tiles
 from optviz.ui.training import MOONS
 from optviz.verdict import Measured
 
@@ -226,16 +227,12 @@ def optimizers_choice(desk: Desk[Any]) -> None:
 
 
 def surface_panel(desk: Desk[Calibration]) -> list[Curve]:
-    """The curves on a surface. The first time on a surface takes seconds, of which a bar tells."""
-    calibration, bar, began = desk.experiment, st.empty(), time.monotonic()
-
-    def heard(done: int, of: int) -> None:
-        if time.monotonic() - began > 0.5 and done < of:
-            bar.progress(done / of, f"First time on this surface: {done} of {of} programs are compiled.")
-
-    curves = measure(calibration, heard)
-    bar.empty()
-    _draw(desk, curves)
+    """The curves on a surface, as far as they are measured: the first time on a surface, programs are compiled."""
+    calibration = desk.experiment
+    request = replace(calibration, chosen=())  # who is in view changes no number
+    curves = in_tiles(desk, "curves", request, lambda: surface_curves(calibration), calibration.cells)
+    if curves:
+        _draw(desk, curves)
     return curves
 
 

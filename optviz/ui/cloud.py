@@ -10,7 +10,24 @@ from urllib.parse import urlencode
 import streamlit as st
 
 from optviz import link
-from optviz.cloud import CLAIMS, HIGH, LOOK, LOW, NEAR, NOISY, RUNS, SEEDS, Cloud, Floors, Swarm, floors, measure
+from optviz.cloud import (
+    CLAIMS,
+    FLOORS,
+    HIGH,
+    LOOK,
+    LOW,
+    NEAR,
+    NOISY,
+    RUNS,
+    SEEDS,
+    Cloud,
+    CloudClaim,
+    Floors,
+    Swarm,
+    floor_pieces,
+    joined,
+    measure,
+)
 from optviz.experiment import L2, NOISE, SEED, Experiment, Pick, Racer
 from optviz.figures.cloud import cloud_record, floors_record
 from optviz.optimizers import OPTIMIZERS
@@ -23,6 +40,8 @@ from optviz.ui.parts import field_of, surface_choice, within
 from optviz.ui.presets import RAVINE
 from optviz.ui.race import surface_controls
 from optviz.ui.stage import stage
+from optviz.ui.tiles import in_tiles
+from optviz.verdict import Measured
 
 AROUND = 16.0  # on another surface, the rates of the noise floor reach so many times below and above the racer's own
 FIRST = ("lr", "momentum", "beta1", "beta2")  # hyperparameters that are always in view
@@ -128,10 +147,15 @@ def cloud_panel(desk: Desk[Cloud]) -> Swarm:
     return swarm
 
 
-def floors_panel(desk: Desk[Cloud]) -> Floors:
-    """The noise floor against the learning rate. A click on a point opens one such run."""
+def floors_panel(desk: Desk[Cloud]) -> Floors | None:
+    """The noise floor against the learning rate, as far as it is measured. A click on a point opens one such run. None
+    if the visitor has stopped it."""
     cloud, key = desk.experiment, desk.key("chart")
-    found = floors(cloud)
+    request = replace(cloud, runs=int(RUNS.default), look=str(LOOK.default))  # these change no floor
+    parts = in_tiles(desk, "floors", request, lambda: floor_pieces(cloud), FLOORS, lambda part: len(part.rates))
+    if not parts:
+        return None
+    found = joined(cloud, parts)
 
     def clicked() -> None:
         st.session_state[desk.key("open")] = st.session_state[key].clicked
@@ -142,7 +166,14 @@ def floors_panel(desk: Desk[Cloud]) -> Floors:
     query = target(cloud, found, told) if told else None
     if query is not None:
         st.switch_page("pages/descent.py", query_params=query)
-    return found
+    return found if sum(len(part.rates) for part in parts) == FLOORS else None
+
+
+def judged(claim: CloudClaim, cloud: Cloud, found: Floors | None) -> Measured | None:
+    """The verdict on a claim, if the noise floors that it may ask for are known."""
+    return (
+        claim.measure(cloud) if found else Measured({}, None, "The verdict comes when all noise floors are measured.")
+    )
 
 
 def target(cloud: Cloud, found: Floors, told: Any) -> dict[str, list[str]] | None:
@@ -157,11 +188,11 @@ def target(cloud: Cloud, found: Floors, told: Any) -> dict[str, list[str]] | Non
 # Words ---------------------------------------------------------------------------------------------------------------
 
 
-def words(desk: Desk[Cloud], swarm: Swarm) -> None:
+def words(desk: Desk[Cloud], swarm: Swarm, found: Floors | None) -> None:
     """The claim of this page with the numbers of this cloud, how the floor is measured, and a few runs as links."""
     cloud = desk.experiment
     if not desk.preset:
-        measured = CLAIMS["A5"].measure(cloud)
+        measured = judged(CLAIMS["A5"], cloud, found)
         none = "At no rate of the grid the runs have settled, so no floor can be told: take more steps or other rates."
         st.markdown(verdict(measured) if measured else f":material/help: {none}")
     st.caption(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -26,7 +25,7 @@ from optviz.fair_race import (
     Entrant,
     FairRace,
     compared,
-    compete,
+    competing,
     disagreement,
     places,
 )
@@ -41,6 +40,8 @@ from optviz.ui.lesson import say_verdict
 from optviz.ui.panel import Box, Choice, Field, Part, Words, panel
 from optviz.ui.parts import field_of, start_box, surface_choice, surface_numbers, within
 from optviz.ui.presets import RAVINE
+from optviz.ui.tiles import in_tiles
+from optviz.verdict import Measured
 
 CODEC = fair_race_link
 SECOND = Param(
@@ -50,6 +51,7 @@ SECOND = Param(
     title="Newton and L-BFGS too",
     help="They bring their own step length, so they try nothing and race as they are.",
 )
+LATER = Measured({}, None, "The verdict comes when all optimizers have raced.")
 
 
 # Controls ------------------------------------------------------------------------------------------------------------
@@ -120,16 +122,14 @@ def _total(race: FairRace) -> str:
 
 def race_panel(desk: Desk[FairRace]) -> tuple[list[Entrant], list[Entrant]]:
     """The race and the tries; gives the entrants, and those of the race at their own or the same rate, whichever this
-    one is not. The first time on a surface takes seconds, of which a bar tells."""
-    race, bar, began = desk.experiment, st.empty(), time.monotonic()
-
-    def heard(done: int, of: int) -> None:
-        if time.monotonic() - began > 0.5 and done < of:
-            bar.progress(done / of, f"First time on this surface: {done} of {of} programs are compiled.")
-
-    entrants = compete(race, heard)
-    others = compete(replace(race, same=not race.same))
-    bar.empty()
+    one is not. Both as far as they are run: the first time on a surface, programs are compiled."""
+    race = desk.experiment
+    request = replace(race, chosen=())  # who is in view changes no number
+    other = replace(race, same=not race.same)
+    pairs = in_tiles(desk, "race", request, lambda: competing(race, other), len(race.optimizers))
+    entrants, others = [one for one, _ in pairs], [two for _, two in pairs]
+    if not entrants:
+        return [], []
     left, right = st.columns(2, gap="small")
     with left:
         st.markdown(
@@ -205,6 +205,8 @@ def _descent(race: FairRace, key: str, rate: float | None, seed: int) -> dict[st
 def words(desk: Desk[FairRace], entrants: Sequence[Entrant], others: Sequence[Entrant]) -> None:
     """Who is first by what, and how much of the order one rate for all would change."""
     race = desk.experiment
+    if len(entrants) < len(race.optimizers):
+        return  # who is first among some says nothing
     own, same = (others, entrants) if race.same else (entrants, others)
     ranks = [places(race, found, race.criterion) for found in (own, same)]
     st.markdown(f"**{disagreement(race, entrants)}** {compared(ranks[0], ranks[1], race.lr, race.criterion)}")
@@ -214,7 +216,8 @@ def claim_words(desk: Desk[FairRace], claims: Any, entrants: Sequence[Entrant]) 
     """The verdict on the open claim, with the numbers of this race."""
     claim = claims.get(desk.preset or "")
     if claim is not None:
-        say_verdict(desk, claim.measure(desk.experiment, entrants))
+        whole = len(entrants) == len(desk.experiment.optimizers)
+        say_verdict(desk, claim.measure(desk.experiment, entrants) if whole else LATER)
 
 
 def table(desk: Desk[FairRace], entrants: Sequence[Entrant]) -> None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Hashable, Mapping
 from typing import TypeVar
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from optviz.claims import Claim
 from optviz.experiment import Experiment
 from optviz.once import once
 from optviz.ui.controls import folded
 from optviz.ui.desk import Desk
-from optviz.verdict import Card, Measured
+from optviz.ui.tiles import AT_ONCE, let_in
+from optviz.verdict import Card, Heard, Measured
 
 C = TypeVar("C", bound=Card)
 
@@ -54,6 +57,46 @@ def say_verdict(desk: Desk, measured: Measured | None) -> None:
     """The verdict, where it stands apart from its claim. Whoever presents may hide both, for all to predict first."""
     with st.container(key=desk.key("verdict")):
         st.markdown(verdict(measured))
+
+
+def measured_or_stopped(
+    desk: Desk, asked: Hashable, measure: Callable[[Heard], Measured | None]
+) -> tuple[Measured | None, bool]:
+    """What `measure` gives of what is `asked`, and whether that is all: the visitor may have stopped it.
+
+    Measuring may run networks again, which takes seconds. Then a row says so, with a button that breaks it off; and so
+    does whatever else the visitor moves. What was found by then is lost.
+    """
+    key = desk.key("unmeasured")
+    if st.session_state.get(key) == asked:
+        st.button("Measure", icon=":material/play_arrow:", key=f"{key}-on", on_click=_stop, args=(key, None),
+                  help="Measure the claim on what is shown.")  # fmt: skip
+        return Measured({}, None, "Stopped before it was measured."), False
+    place, words, began, said = st.empty(), None, time.monotonic(), 0.0
+
+    def heard() -> None:
+        nonlocal words, said
+        now = time.monotonic() - began
+        if now - said > AT_ONCE:
+            words, said = words or _row(place, key, asked), now
+            words.caption(f"Measuring, for {now:.0f} s so far.")
+        let_in()
+
+    measured = measure(heard)
+    place.empty()
+    return measured, True
+
+
+def _row(place: DeltaGenerator, key: str, asked: Hashable) -> DeltaGenerator:
+    """A row with a Stop button; gives the place for words."""
+    with place.container(horizontal=True, vertical_alignment="center"):
+        st.button("Stop", icon=":material/stop:", key=f"{key}-stop", on_click=_stop, args=(key, asked),
+                  help="Do not measure the claim on what is shown.")  # fmt: skip
+        return st.empty()
+
+
+def _stop(key: str, asked: Hashable) -> None:
+    st.session_state[key] = asked
 
 
 def verdict(measured: Measured | None) -> str:

@@ -28,11 +28,13 @@ from optviz.range_test import (
     TEST_STEPS,
     TOP,
     Curves,
+    RangeClaim,
     RangeTest,
     disagreement,
     handed_over,
+    joined,
     marks,
-    measure,
+    pieces,
     suggestions,
     with_racer,
 )
@@ -45,7 +47,9 @@ from optviz.ui import schedules
 from optviz.ui.chart import chart
 from optviz.ui.controls import control, folded, show
 from optviz.ui.desk import Desk
-from optviz.ui.lesson import claim_panel
+from optviz.ui.lesson import claim_panel, measured_or_stopped
+from optviz.ui.tiles import in_tiles
+from optviz.verdict import Measured
 
 assert isinstance(DIGITS.subject, Training)
 NOISY_VALLEY = Experiment(Pick("valley"), (Racer(Pick("sgd")),), noise=1.0)
@@ -233,29 +237,42 @@ def _field(desk: Desk[RangeTest], param: Param, value: Any, name: str, change: C
 # The curve -----------------------------------------------------------------------------------------------------------
 
 
-def claim(desk: Desk[RangeTest]) -> None:
-    """The open claim, measured on the test as it stands."""
+def claim(desk: Desk[RangeTest], whole: bool) -> None:
+    """The open claim, measured on the test as it stands, if the `whole` of it was run."""
+
+    def measured(one: RangeClaim) -> Measured | None:
+        test = desk.experiment
+        if not whole:
+            return Measured({}, None, "The verdict comes when the test has run.")
+        return measured_or_stopped(desk, (one.key, test), lambda heard: one.measure(test, heard))[0]
+
     if desk.preset:
-        with st.spinner("Measuring: the same run at three rates …", show_time=True):
-            claim_panel(desk, RANGE_CLAIMS, lambda one: one.measure(desk.experiment))
+        claim_panel(desk, RANGE_CLAIMS, measured)
 
 
-def curve_panel(desk: Desk[RangeTest]) -> Curves:
-    """Run the test, if nobody has yet, and draw what it measured."""
+def curve_panel(desk: Desk[RangeTest]) -> tuple[Curves | None, bool]:
+    """Run the test, and draw what it measured: None if it was stopped before it had taken a step. Also whether that is
+    the whole test."""
     test = desk.experiment
-    with st.spinner(f"Running {test.test_steps} steps under {test.test_seeds} seeds …", show_time=True):
-        found = measure(test)
-    suggested, ends = suggestions(found), marks(test, found)
-    chart(range_record(test, found, suggested, ends), key=desk.key("curve"), clicked=lambda: None)
-    st.markdown(" ".join(_remarks(test, found)))
-    return found
+    request = replace(test, base=None, top=None, smoothing=SMOOTHING.default)  # these change no number
+    found = in_tiles(desk, "curve", request, lambda: pieces(test), test.test_steps, lambda piece: len(piece.lr))
+    if not found:
+        return None, False
+    whole = sum(len(piece.lr) for piece in found) == test.test_steps
+    measured = joined(test, found)
+    suggested, ends = suggestions(measured), marks(test, measured)
+    chart(range_record(test, measured, suggested, ends), key=desk.key("curve"), clicked=lambda: None)
+    st.markdown(" ".join(_remarks(test, measured, whole)))
+    return measured, whole
 
 
-def _remarks(test: RangeTest, found: Curves) -> list[str]:
+def _remarks(test: RangeTest, found: Curves, whole: bool) -> list[str]:
     """How the test ended, and what to keep in mind when reading it."""
     end = number(float(found.lr[-1]), 3)
     if found.stopped:
         said = [f"**Stopped at step {found.stopped.step + 1}, η = {end}:** {found.stopped.reason}."]
+    elif not whole:
+        said = [f"It was **stopped by hand** at step {len(found.lr)}, η = {end}, before it had diverged."]
     else:
         said = [f"It ran to its end, η = {end}, **without diverging**: a higher end would show where it does."]
     if test.smoothing:

@@ -2,6 +2,10 @@
 
 What is done stays with the visitor for as long as the page is open and the same thing is asked for. So whoever stops,
 moves something else, or has the page drawn anew goes on where the work was, and nothing is computed twice.
+
+Streamlit lets no fragment break off a script that runs: a button or a slider of a fragment waits for its end. So long
+work looks after each part whether something waits, and then has the page run anew with it (`let_in`). What is on the
+desk must be in the address by then, or that run would read there what was before.
 """
 
 from __future__ import annotations
@@ -12,6 +16,8 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+from streamlit.runtime.scriptrunner_utils.script_requests import ScriptRequestType
 
 from optviz.limits import LIMITS
 from optviz.ui.desk import Desk
@@ -27,6 +33,15 @@ class _Work(Generic[T]):
     parts: list[T] = field(default_factory=list)
     stopped: bool = False
     tired: bool = False  # stopped by the server, which works only so long at a stretch
+
+
+def let_in() -> None:
+    """Break the script off if the visitor has done something meanwhile, and have the page run anew with it. There is no
+    public way to ask that."""
+    context = get_script_run_ctx()
+    requests = context.script_requests if context else None
+    if requests is not None and requests._state == ScriptRequestType.RERUN:
+        st.rerun()
 
 
 @st.cache_resource(scope="session", show_spinner=False)
@@ -65,6 +80,7 @@ def in_tiles(
             if done < of and time.monotonic() - began > LIMITS.request_seconds:
                 work.stopped = work.tired = True
                 break
+            let_in()
     except Exception:
         works.pop(key, None)
         raise

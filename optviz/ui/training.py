@@ -47,7 +47,7 @@ from optviz.tuning import tuned_lr_network
 from optviz.ui.controls import control, folded, show
 from optviz.ui.desk import Desk
 from optviz.ui.jobs import Glance, Job, busy, job_of_visitor
-from optviz.ui.lesson import say_verdict
+from optviz.ui.lesson import measured_or_stopped, say_verdict
 from optviz.ui.stage import stage
 
 UPLOAD = "="  # stands in the list of data sets for a visitor's own table
@@ -516,9 +516,13 @@ def claim_verdict(desk: Desk, glance: Glance) -> None:
     asked = (claim.key, plain, glance.progress.step)
     known = glance.memo.get("claim")
     if known is None or known[0] != asked:
-        with st.spinner("Measuring …"):
-            known = asked, claim.measure(glance.training, glance.progress)
-        glance.memo["claim"] = known
+        progress = glance.progress
+        measured, whole = measured_or_stopped(
+            desk, asked, lambda heard: claim.measure(glance.training, progress, heard)
+        )
+        known = asked, measured
+        if whole:
+            glance.memo["claim"] = known
     say_verdict(desk, known[1])
 
 
