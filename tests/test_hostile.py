@@ -184,12 +184,8 @@ def queries(desk: Desk) -> st.SearchStrategy[Query]:
     return (noise | damaged() | huge | many).map(Query)
 
 
-@every_desk
-@settings(max_examples=60, deadline=None)
-@given(data=st.data())
-def test_any_link_opens_something_within_all_bounds(path, data):
-    desk = DESKS[path]
-    query = data.draw(queries(desk))
+def open_link(desk: Desk, query: dict[str, list[str]]) -> None:
+    """It opens something within all bounds, with few and short sentences, and that has a link that opens it again."""
     opened, messages = desk.codec.from_query(query, desk.home)
     assert allowed(opened) is opened
     assert len(messages) <= MESSAGES_AT_MOST
@@ -197,6 +193,14 @@ def test_any_link_opens_something_within_all_bounds(path, data):
     again = urlencode(desk.codec.to_query(opened, desk.home), doseq=True)
     assert len(again) < 40_000
     assert desk.codec.from_query(parse_qs(again), desk.home) == (opened, [])
+
+
+@every_desk
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_any_link_opens_something_within_all_bounds(path, data):
+    desk = DESKS[path]
+    open_link(desk, data.draw(queries(desk)))
 
 
 # Whole pages ---------------------------------------------------------------------------------------------------------
