@@ -2,9 +2,10 @@
 words for a rate follow their rules."""
 
 import math
-import threading
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 from urllib.parse import parse_qs, urlencode
 
 import numpy as np
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 import optviz
 from optviz import doctor
 from optviz.calibration import (
+    AT_ONE_TIME,
     CLAIMS,
     FIRST_ORDER,
     SHAPES,
@@ -25,8 +27,8 @@ from optviz.calibration import (
     limits,
     measure,
     network_curves,
-    results,
     shapes,
+    side_by_side,
     state,
     trainings,
 )
@@ -442,20 +444,22 @@ def test_a_picture_where_everything_diverges():
     assert "none yet" in record["alt"]
 
 
-def test_a_race_that_is_broken_off_leaves_no_work_in_the_queue():
-    begun, may_go = [], threading.Event()
+def test_few_of_many_tasks_wait_in_the_pool_and_none_for_who_has_left():
+    submitted = []
 
-    def work(number: int) -> int:
-        begun.append(number)
-        return number if number == 0 or may_go.wait(30) else -1
+    class Pool:
+        _max_workers = AT_ONE_TIME
 
-    def moved_on(done: int, of: int) -> None:
-        raise InterruptedError("the visitor has moved a slider")
+        def submit(self, task: Callable[[], int]) -> Any:
+            submitted.append(SimpleNamespace(result=task, cancelled=0))
+            submitted[-1].cancel = lambda one=submitted[-1]: setattr(one, "cancelled", 1)
+            return submitted[-1]
 
-    with ThreadPoolExecutor(1) as pool:
-        tasks = [pool.submit(work, number) for number in range(9)]
-        with pytest.raises(InterruptedError):
-            results(tasks, moved_on)
-        may_go.set()
-    assert len(begun) <= 2  # the one that was done, and the one under way
-    assert sum(task.cancelled() for task in tasks) >= 7
+    pool: Any = Pool()
+    rest = side_by_side(pool, (lambda number=number: number for number in range(9)))
+    assert [next(rest), next(rest), next(rest)] == [0, 1, 2]
+    assert len(submitted) == 2 + AT_ONE_TIME
+    del rest  # as when the visitor asks for something else
+    assert [one.cancelled for one in submitted] == [0] * 3 + [1] * (len(submitted) - 3)
+    assert list(side_by_side(pool, (lambda number=number: number for number in range(9)))) == list(range(9))
+    assert list(side_by_side(pool, iter(()))) == []

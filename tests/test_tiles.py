@@ -1,6 +1,6 @@
 """Long work comes in pieces: it can be stopped and goes on where it was, and what is not whole is judged by nobody."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -11,7 +11,6 @@ from streamlit.testing.v1 import AppTest
 from browsing import Address, Visitor, serving
 from desks import Laboratory, records, says
 from optviz import calibration, cloud, cloud_link, fair_race, fair_race_link, range_test
-from optviz.calibration import AT_ONE_TIME, side_by_side
 from optviz.experiment import Experiment
 from optviz.training import Training
 from optviz.ui import lesson, tiles
@@ -85,27 +84,6 @@ def test_work_that_was_stopped_goes_on_to_the_same_end(halting, monkeypatch):
     assert not go_on(fresh)
     assert records(at) == records(fresh)
     assert says(at) == says(fresh)
-
-
-def test_few_of_many_tasks_wait_in_the_pool_and_none_for_who_has_left():
-    submitted = []
-
-    class Pool:
-        _max_workers = AT_ONE_TIME
-
-        def submit(self, task: Callable[[], int]) -> Any:
-            submitted.append(SimpleNamespace(result=task, cancelled=0))
-            submitted[-1].cancel = lambda one=submitted[-1]: setattr(one, "cancelled", 1)
-            return submitted[-1]
-
-    pool: Any = Pool()
-    rest = side_by_side(pool, (lambda number=number: number for number in range(9)))
-    assert [next(rest), next(rest), next(rest)] == [0, 1, 2]
-    assert len(submitted) == 2 + AT_ONE_TIME
-    del rest  # as when the visitor asks for something else
-    assert [one.cancelled for one in submitted] == [0] * 3 + [1] * (len(submitted) - 3)
-    assert list(side_by_side(pool, (lambda number=number: number for number in range(9)))) == list(range(9))
-    assert list(side_by_side(pool, iter(()))) == []
 
 
 # Stop, in a browser --------------------------------------------------------------------------------------------------
