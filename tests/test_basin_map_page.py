@@ -102,14 +102,9 @@ def test_a_click_names_a_start_or_nothing():
 class Guest(Visitor):
     stage = ".oz-chart"
 
-    def alt(self) -> str:
-        return self.page.locator(".oz-chart").first.get_attribute("aria-label")
-
-    def until_alt(self, old: str) -> str:
-        self.page.wait_for_function(
-            "(old) => document.querySelector('.oz-chart').getAttribute('aria-label') !== old", arg=old
-        )
-        return self.alt()
+    def cell(self, x: float, y: float) -> tuple[float, float]:
+        """Where a start is on the second map."""
+        return self.place(1, "value", [x, y])
 
 
 @pytest.fixture
@@ -122,36 +117,37 @@ SHORT = "/basin_map?side=40&steps=60&start=1~1"
 
 def test_in_a_browser_the_map_follows_a_slider_that_is_dragged_and_the_link_reopens_it(guest):
     visitor = guest().open(SHORT)
-    before = visitor.alt()
+    before = visitor.named(0)
     slider = visitor.slider("Learning rate")
-    box = slider.bounding_box()
+    box = visitor.box(slider)
     visitor.page.mouse.move(box["x"] + box["width"] * 0.5, box["y"] + box["height"] / 2)
     visitor.page.mouse.down()
     visitor.page.mouse.move(box["x"] + box["width"] * 0.2, box["y"] + box["height"] / 2, steps=3)
-    during = visitor.until_alt(before)  # before it is let go
+    during = visitor.named(0, unlike=before)  # before it is let go
     visitor.page.mouse.move(box["x"] + box["width"] * 0.3, box["y"] + box["height"] / 2, steps=3)
     visitor.page.mouse.up()
-    after = visitor.until_alt(during)
-    query = visitor.until_query(lambda query: "racer" in query, "the rate in the address")
-    assert query["racer"][0].startswith("sgd~lr~")
+    visitor.named(0, unlike=during)
+    rate = slider.get_attribute("aria-valuetext")
+    visitor.until_query(lambda query: f"sgd~lr~{rate}" in query.get("racer", []), "the last rate in the address")
     other = guest().open(visitor.page.url.removeprefix(visitor.base))
-    assert other.alt() == after
+    visitor.named(0, other.named(0))
+
+
+def test_in_a_browser_the_pointer_is_told_where_a_start_leads(guest):
+    visitor = guest().open(SHORT)
+    visitor.page.mouse.move(*visitor.cell(-3.875, 4.125))
+    label = visitor.page.locator(".oz-chart .hovertext").first
+    label.wait_for()
+    assert "start (-3.88, 4.13)" in label.text_content()
+    assert "ends at no." in label.text_content()
 
 
 def test_in_a_browser_a_click_opens_the_runs_of_that_start(guest):
+    """Of that one, however quickly the hand came from the one beside it."""
     visitor = guest().open(SHORT)
-    place = visitor.page.evaluate(
-        """() => {
-          const graph = document.querySelectorAll('.oz-chart .js-plotly-plot')[1]
-          const { xaxis, yaxis } = graph._fullLayout
-          const box = graph.getBoundingClientRect()
-          return [box.left + xaxis._offset + xaxis.d2p(-3.875), box.top + yaxis._offset + yaxis.d2p(4.125)]
-        }"""
-    )
-    visitor.page.mouse.move(place[0] - 3, place[1])
-    visitor.page.mouse.move(*place)
-    visitor.page.wait_for_selector(".oz-chart .hovertext")
-    assert "ends at no." in visitor.page.locator(".oz-chart .hovertext").first.text_content()
+    beside, place = visitor.cell(-4.125, 4.125), visitor.cell(-3.875, 4.125)
+    assert 4 < place[0] - beside[0] < 40  # px
+    visitor.page.mouse.move(*beside)
     visitor.page.mouse.click(*place)
     visitor.page.wait_for_url("**/descent?**")
     race, messages = link.from_query(visitor.query, RAVINE)

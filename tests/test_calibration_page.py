@@ -126,20 +126,10 @@ def calibrator(window) -> Callable[[], Calibrator]:
 
 def test_in_a_browser_a_point_opens_its_run(calibrator):
     visitor = calibrator().open("/calibration?optimizers=sgd~adam&count=10&chosen=sgd")
-    assert "2 curves" in visitor.page.locator(".oz-chart").get_attribute("aria-label")
-    place = visitor.of_chart(
-        """(() => {
-          const trace = graph.data.findIndex((one) => one.meta === 0 && one.mode === "lines+markers")
-          const { x, y } = graph.data[trace]
-          const { xaxis, yaxis } = graph._fullLayout
-          const box = graph.getBoundingClientRect()
-          return [box.left + xaxis._offset + xaxis.d2p(x[2]), box.top + yaxis._offset + yaxis.d2p(y[2]), x[2]]
-        })()"""
-    )
-    visitor.page.mouse.move(place[0] - 3, place[1])
-    visitor.page.mouse.move(place[0], place[1])
-    visitor.page.wait_for_selector(".oz-chart .hovertext")
-    visitor.page.mouse.click(place[0], place[1])
+    assert "2 curves" in visitor.named(0)
+    curve = "graph.data.find((one) => one.meta === 0 && one.mode === 'lines+markers')"
+    rate = visitor.of_chart(f"{curve}.x[2]")
+    visitor.page.mouse.click(*visitor.place(0, f"(({{ x, y }}) => [x[2], y[2]])({curve})"))
     visitor.page.wait_for_url("**/descent?**")
-    assert f"sgd~lr~{place[2]}" in visitor.page.url.replace("%7E", "~")
+    assert f"sgd~lr~{rate}" in visitor.page.url.replace("%7E", "~")
     visitor.page.wait_for_selector(".oz-stage[data-ready=true]")

@@ -117,6 +117,9 @@ def test_a_click_names_a_rate_or_nothing():
 # In a browser --------------------------------------------------------------------------------------------------------
 
 
+CHART = "document.querySelector('.oz-chart .js-plotly-plot')"
+
+
 def spread(guest: Visitor) -> float:
     """How far the drawn runs lie from their centre, along x."""
     x, _ = guest.probe()["crowd"]
@@ -129,8 +132,7 @@ def test_in_a_browser_the_cloud_follows_a_drag_and_the_link_reopens_it(visitor):
     expected = measure(replace(FEW, experiment=replace(VALLEY.experiment, steps=200))).theta[:, -1, 0].std()
     assert before == pytest.approx(expected, rel=1e-3)
     slider = guest.slider("Learning rate")
-    box = slider.bounding_box()
-    assert box is not None
+    box = guest.box(slider)
     middle = box["y"] + box["height"] / 2
     guest.page.mouse.move(box["x"] + 0.7 * box["width"], middle)
     guest.page.mouse.down()
@@ -138,12 +140,16 @@ def test_in_a_browser_the_cloud_follows_a_drag_and_the_link_reopens_it(visitor):
         guest.page.mouse.move(box["x"] + share * box["width"], middle)
         guest.page.wait_for_timeout(60)
     guest.page.mouse.up()
-    guest.until_query(lambda query: "racer" in query, "the new rate in the address")
+    rate = slider.get_attribute("aria-valuetext")
+    assert float(rate) < 0.05
+    guest.until_query(
+        lambda query: cloud_link.from_query(query, VALLEY)[0].racer.values["lr"] == float(rate),
+        "the last rate in the address",
+    )
     guest.settled().at_the_end()
-    lr = cloud_link.from_query(guest.query, VALLEY)[0].racer.values["lr"]
-    assert float(lr) < 0.05
+    expected = measure(cloud_link.from_query(guest.query, VALLEY)[0]).theta[:, -1, 0].std()
+    guest.until(lambda state: np.std(state["crowd"][0]) == pytest.approx(expected, rel=1e-3), "the cloud of that rate")
     after = spread(guest)
-    assert after != before
     address = guest.page.url.removeprefix(guest.base)
     again = visitor().open(address).at_the_end()
     assert spread(again) == after
@@ -177,21 +183,10 @@ def test_in_a_browser_a_point_opens_its_run(visitor):
     guest.page.locator(".oz-chart").scroll_into_view_if_needed()
     found = floors(replace(FEW, experiment=replace(VALLEY.experiment, steps=200)))
     settled = int(np.flatnonzero(found.settled)[-3])
-    place = guest.page.evaluate(
-        """(i) => {
-          const graph = document.querySelector('.oz-chart .js-plotly-plot')
-          const { x, y } = graph.data.find((one) => one.meta === "settled")
-          const { xaxis, yaxis } = graph._fullLayout
-          const box = graph.getBoundingClientRect()
-          return [box.left + xaxis._offset + xaxis.d2p(x[i]), box.top + yaxis._offset + yaxis.d2p(y[i]), x[i]]
-        }""",
-        settled,
-    )
-    assert place[2] == pytest.approx(found.rates[settled])
-    guest.page.mouse.move(place[0] - 3, place[1])
-    guest.page.mouse.move(place[0], place[1])
-    guest.page.wait_for_selector(".oz-chart .hovertext")
-    guest.page.mouse.click(place[0], place[1])
+    points = "graph.data.find((one) => one.meta === 'settled')"
+    rate = guest.page.evaluate(f"(i) => {{ const graph = {CHART}; return {points}.x[i] }}", settled)
+    assert rate == pytest.approx(found.rates[settled])
+    guest.page.mouse.click(*guest.place(0, f"(({{ x, y }}) => [x[value], y[value]])({points})", settled))
     guest.page.wait_for_url("**/descent?**")
-    assert f"sgd~lr~{place[2]}" in guest.page.url.replace("%7E", "~")
+    assert f"sgd~lr~{rate}" in guest.page.url.replace("%7E", "~")
     guest.page.wait_for_selector(".oz-stage[data-ready=true]")

@@ -166,29 +166,11 @@ def test_the_run_that_opens_ends_with_the_number_that_was_clicked(tries):
 class Runner(Visitor):
     stage = ".oz-chart"
 
-    def alt(self, chart: int) -> str:
-        return self.page.locator(".oz-chart").nth(chart).get_attribute("aria-label") or ""
-
-    def place(self, chart: int, trace: str, point: int) -> list[float]:
-        """Where on the page a point of a trace is."""
-        return self.page.evaluate(
-            """([chart, wanted, point]) => {
-              const graph = document.querySelectorAll(".oz-chart .js-plotly-plot")[chart]
-              const at = graph.data.findIndex((one) => String(one.meta) === wanted)
-              const { x, y } = graph.calcdata[at][point]
-              const { xaxis, yaxis } = graph._fullLayout
-              const box = graph.getBoundingClientRect()
-              return [box.left + xaxis._offset + xaxis.c2p(x), box.top + yaxis._offset + yaxis.c2p(y)]
-            }""",
-            [chart, trace, point],
-        )
-
     def click(self, chart: int, trace: str, point: int) -> None:
-        x, y = self.place(chart, trace, point)
-        self.page.mouse.move(x - 3, y)
-        self.page.mouse.move(x, y)
-        self.page.wait_for_selector(".oz-chart .hovertext")
-        self.page.mouse.click(x, y)
+        found = "graph._fullData.find((one) => String(one.meta) === value[0])"
+        self.page.mouse.click(
+            *self.place(chart, f"(({{ x, y }}) => [x[value[1]], y[value[1]]])({found})", [trace, point])
+        )
 
 
 ADDRESS = "/fair_race?optimizers=sgd~adam&budget=10&seeds=3&chosen=none"
@@ -201,12 +183,12 @@ def runner(window) -> Callable[[], Runner]:
 
 def test_in_a_browser_a_slider_moves_and_both_pictures_follow(runner):
     visitor = runner().open(ADDRESS)
-    before = visitor.alt(0), visitor.alt(1)
-    assert "What 10 learning rates" in before[1]
+    before = visitor.named(0)
+    assert "What 10 learning rates" in visitor.named(1)
     visitor.nudge(BUDGET.label)
     stop = min(stop for stop in BUDGET.stops() if float(stop) > 10)
     visitor.page.wait_for_selector(f'.oz-chart[aria-label^="What {stop} learning rates"]')
-    assert visitor.alt(0) != before[0]  # another grid has another best rate
+    visitor.named(0, unlike=before)  # another grid has another best rate
     assert visitor.until_query(lambda query: query.get("budget") == [str(stop)], "the budget in the address")
 
 
@@ -217,7 +199,7 @@ def test_in_a_browser_one_rate_for_all_is_a_switch(runner):
     visitor.until_query(lambda query: query.get("same") == ["1"], "the switch in the address")
     address = visitor.page.url
     visitor.open(address.removeprefix(visitor.base))  # the link reopens it
-    assert "all at η = 0.01" in visitor.alt(0)
+    assert "all at η = 0.01" in visitor.named(0)
 
 
 @pytest.mark.parametrize(("chart", "trace", "point"), [(0, "0", 50), (1, "best 1", 0)], ids=["race", "tries"])

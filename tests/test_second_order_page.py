@@ -180,23 +180,8 @@ class Surveyor(Visitor):
             "(({ x, y }) => [x[1], y[1]])(graph.data.find((one) => one.name === value && one.mode !== 'lines'))", title
         )
 
-    def pixel(self, x: float, y: float) -> tuple[float, float]:
-        return self.plane(
-            """(() => {
-              const { xaxis, yaxis } = graph._fullLayout
-              const box = graph.getBoundingClientRect()
-              return [box.left + xaxis._offset + xaxis.d2p(value[0]), box.top + yaxis._offset + yaxis.d2p(value[1])]
-            })()""",
-            [x, y],
-        )
-
     def until_arrow(self, title: str, condition: Callable[[list[float]], bool], what: str) -> list[float]:
-        for _ in range(600):
-            end = self.arrow(title)
-            if condition(end):
-                return end
-            self.page.wait_for_timeout(50)
-        raise AssertionError(f"never: {what}; the arrow of {title} ends at {self.arrow(title)}")
+        return self.once(lambda: self.arrow(title), condition, f"{what}, in the arrow of {title}")
 
 
 @pytest.fixture
@@ -207,7 +192,7 @@ def surveyor(window) -> Callable[[], Surveyor]:
 def test_in_a_browser_a_click_moves_the_point_and_a_slider_the_arrow(surveyor):
     visitor = surveyor().open("/second_order")
     before = visitor.arrow("Trust region")
-    visitor.page.mouse.click(*visitor.pixel(1.0, -1.2))
+    visitor.page.mouse.click(*visitor.place(0, "[1, -1.2]"))
     query = visitor.until_query(lambda query: "start" in query, "the clicked point in the address")
     x, y = map(float, query["start"][0].split("~"))
     assert (x, y) == (pytest.approx(1.0, abs=0.05), pytest.approx(-1.2, abs=0.05))  # the nearest cell of the map

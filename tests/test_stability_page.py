@@ -151,22 +151,6 @@ def test_a_click_on_the_map_starts_there():
 class Balancer(Visitor):
     stage = ".oz-chart"
 
-    def label(self) -> str:
-        return self.page.locator(".oz-chart").first.get_attribute("aria-label")
-
-    def place(self, chart: int, code: str) -> list[float]:
-        """Where a point of a chart is on the page; `code` gives it in the chart's own coordinates."""
-        return self.page.evaluate(
-            f"""([chart]) => {{
-              const graph = document.querySelectorAll('.oz-chart .js-plotly-plot')[chart]
-              const {{ xaxis, yaxis }} = graph._fullLayout
-              const box = graph.getBoundingClientRect()
-              const [x, y] = {code}
-              return [box.left + xaxis._offset + xaxis.d2p(x), box.top + yaxis._offset + yaxis.d2p(y), x, y]
-            }}""",
-            [chart],
-        )
-
 
 @pytest.fixture
 def balancer(window) -> Callable[[], Balancer]:
@@ -175,18 +159,15 @@ def balancer(window) -> Callable[[], Balancer]:
 
 def test_in_a_browser_a_slider_moves_the_picture_and_the_link_reopens_it(balancer):
     visitor = balancer().open("/stability?steps=300&rates=0.002~0.004")
-    before = visitor.label()
+    before = visitor.named(0)
     assert "learning rate 0.002: below" in before
     visitor.nudge("First rate")
     query = visitor.until_query(lambda query: query.get("rates") != ["0.002~0.004"], "another rate in the address")
-    visitor.page.wait_for_function(
-        "(before) => document.querySelector('.oz-chart').getAttribute('aria-label') !== before", arg=before
-    )
-    moved = visitor.label()
+    moved = visitor.named(0, unlike=before)
     assert f"learning rate {query['rates'][0].partition('~')[0]}:" in moved
     address = visitor.page.url
     again = balancer().open(address.removeprefix(visitor.base))
-    assert again.label() == moved
+    again.named(0, moved)
     assert again.page.url == address
 
 
@@ -196,11 +177,7 @@ def test_in_a_browser_a_point_opens_its_run(balancer):
       const trace = graph._fullData.find((one) => one.meta === 1 && one.yaxis === 'y' && one.line.dash !== 'dash')
       return [trace.x[200], trace.y[200]]
     })()"""
-    x, y, *_ = visitor.place(0, code)
-    visitor.page.mouse.move(x - 3, y)
-    visitor.page.mouse.move(x, y)
-    visitor.page.wait_for_selector(".oz-chart .hovertext")
-    visitor.page.mouse.click(x, y)
+    visitor.page.mouse.click(*visitor.place(0, code))
     visitor.page.wait_for_url("**/descent?**")
     assert "sgd~lr~0.004" in visitor.page.url.replace("%7E", "~")
     visitor.page.wait_for_selector(".oz-stage[data-ready=true]")
@@ -208,10 +185,6 @@ def test_in_a_browser_a_point_opens_its_run(balancer):
 
 def test_in_a_browser_a_click_on_the_map_moves_the_start(balancer):
     visitor = balancer().open("/stability?steps=300&rates=0.002~0.004")
-    x, y, *_ = visitor.place(1, "[-0.5, 2]")
-    visitor.page.mouse.move(x - 3, y)
-    visitor.page.mouse.move(x, y)
-    visitor.page.wait_for_timeout(300)
-    visitor.page.mouse.click(x, y)
+    visitor.page.mouse.click(*visitor.place(1, "[-0.5, 2]"))
     query = visitor.until_query(lambda query: "start" in query, "the start in the address")
     assert [float(part) for part in query["start"][0].split("~")] == pytest.approx([-0.5, 2], abs=0.06)

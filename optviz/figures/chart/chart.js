@@ -5,14 +5,15 @@
  *   data = { title: what it is, for its file, figure: { data, layout: with a height if it is no share of the screen },
  *     revision, alt, scales: those of a coloraxis by theme, if one is used,
  *     plotly: [where plotly.js is, best first] }
- * and gets back one trigger: `clicked` = { curve: trace.meta, point: index among the trace's points, of a heatmap [row,
- * column] }, for traces that have a meta. Colours "text", "line" and "band" in the figure stand for those of the theme. A narrow chart leaves out
+ * and gets back one trigger: `clicked` = { curve: trace.meta, point: index among the trace's points, of a heatmap or a
+ * contour [row, column] }, for traces that have a meta. Colours "text", "line" and "band" in the figure stand for those of the theme. A narrow chart leaves out
  * annotations whose name is "wide".
  */
 
 let library = null; // the promise of Plotly: one load per page
 
 const NARROW = 560; // px
+const REACH = 20; // px: how near a click must come to a point, as for Plotly's hover
 const charts = new WeakMap();
 
 export default function showChart({ data, parentElement, setTriggerValue }) {
@@ -78,11 +79,48 @@ async function draw(chart) {
   chart.saver.name(chart.data.title ?? "this chart");
   if (!chart.listening) {
     chart.listening = true;
-    chart.graph.on("plotly_click", ({ points: [point] }) => {
-      if (point.data.meta !== undefined) chart.tell({ curve: point.data.meta, point: point.pointIndex ?? point.pointNumber });
+    chart.graph.on("plotly_click", ({ event }) => {
+      const found = hit(chart.graph, event);
+      if (found) chart.tell(found);
     });
   }
   chart.root.dataset.ready = "true";
+}
+
+/**
+ * What a click is meant for: the nearest point of a trace with a meta, or else the cell that lies there. The points that
+ * Plotly hands over with a click are those of its last look under the pointer, up to 50 ms before, when a quick hand was
+ * still somewhere else. Which point is the nearest is judged as Plotly does for its hover labels.
+ */
+function hit(graph, { clientX, clientY }) {
+  const { left, top } = graph.getBoundingClientRect();
+  let [point, cell, least] = [null, null, REACH];
+  for (const trace of graph._fullData) {
+    if (trace.meta === undefined || trace.visible !== true) continue;
+    const xaxis = graph._fullLayout[`xaxis${trace.xaxis.slice(1)}`];
+    const yaxis = graph._fullLayout[`yaxis${trace.yaxis.slice(1)}`];
+    const [x, y] = [clientX - left - xaxis._offset, clientY - top - yaxis._offset];
+    if (x < 0 || x > xaxis._length || y < 0 || y > yaxis._length) continue;
+    if (trace.z) {
+      const rows = trace.y ?? trace.z.map((_, i) => trace.y0 + i * trace.dy);
+      const columns = trace.x ?? Array.from(trace.z[0], (_, i) => trace.x0 + i * trace.dx);
+      cell = { curve: trace.meta, point: [nearest(rows, yaxis.p2d(y)), nearest(columns, xaxis.p2d(x))] };
+      continue;
+    }
+    const marked = trace.mode.includes("markers");
+    const radius = marked ? Math.max(trace.marker.size / 2, 3) : 0.5;
+    trace.x.forEach((value, i) => {
+      const away = Math.hypot(xaxis.d2p(value) - x, yaxis.d2p(trace.y[i]) - y); // NaN where there is no point
+      const distance = Math.max(away - radius, 1 - (marked ? 3 : 0.5) / radius); // within a marker, a small one comes first
+      if (distance <= least) [point, least] = [{ curve: trace.meta, point: i }, distance];
+    });
+  }
+  return point ?? cell;
+}
+
+/** The index of the value that is nearest to another. */
+function nearest(values, value) {
+  return values.reduce((best, here, i) => (Math.abs(here - value) < Math.abs(values[best] - value) ? i : best), 0);
 }
 
 /** The figure with the theme's own colours where it names them. */
@@ -100,6 +138,7 @@ function chartLayout(chart, own, theme, width, height) {
     ...look(stage),
     margin: { l: theme.size * 4.6, r: 12, t: theme.size * 2.4, b: theme.size * 3.4 },
     hovermode: "closest",
+    clickanywhere: true, // `hit` finds what was clicked, even where Plotly has not looked yet
     showlegend: true,
     legend: { orientation: "h", x: 0, y: 1, xanchor: "left", yanchor: "bottom", font: { size: theme.size, color: theme.text } },
   };
