@@ -12,9 +12,12 @@ import pytest
 from hypothesis import settings
 
 from browsing import CHROMIUM, FLAGS, Address, Visitor, serving
+from optviz.ui.frame import keep_programs
 
-# The app keeps compiled programs in the visitor's cache folder; the tests keep theirs here.
+# The app keeps compiled programs in the visitor's cache folder; the tests keep theirs here. Their own processes do so
+# too, as a page's server does, so that what one test or server has compiled is compiled for all.
 os.environ["XDG_CACHE_HOME"] = str(Path(__file__).parents[1] / ".pytest_cache" / "xdg")
+keep_programs()
 
 # An example may be the first to compile something, so no deadline; the same examples every time, so that a failure in
 # somebody else's checkout is a failure in this one.
@@ -76,15 +79,15 @@ def browser_type_launch_args() -> dict:
     return {"executable_path": CHROMIUM, "args": FLAGS, "headless": True}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def context(browser):
-    """One for all tests of a file: a cold one costs five seconds of loading scripts."""
+    """One for all tests: a cold one costs five seconds of loading scripts."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     yield context
     context.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def server() -> Iterator[Address]:
     with serving() as base:
         yield base

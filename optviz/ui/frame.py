@@ -259,6 +259,18 @@ def prepare_server(warm: Experiment) -> threading.Timer:
     """Once a server, when a page has imported all it needs: keep compiled programs on disk, compile in the background
     what the next visitor will see, and freeze the garbage collector's view of what is there by now. JAX alone brings
     half a million objects, and every full collection would walk them, holding up all visitors."""
+    keep_programs()
+    _offer_plotly()
+    _say_sorry()
+    timer = threading.Timer(FIRST_PAGE, _warm_up, args=(warm,))  # not at once: the first visitor's page comes first
+    timer.daemon, timer.name = True, "optviz warm-up"
+    timer.start()
+    gc.freeze()
+    return timer
+
+
+def keep_programs() -> None:
+    """Keep compiled programs on disk, in $XDG_CACHE_HOME or ~/.cache, for the next process that asks for one."""
     import jax
 
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "optviz" / "jax"
@@ -269,13 +281,6 @@ def prepare_server(warm: Experiment) -> threading.Timer:
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
     except OSError as error:  # a read-only home costs a second at each start, nothing else
         logging.getLogger(__name__).warning("Compiled programs are not kept: %s", error)
-    _offer_plotly()
-    _say_sorry()
-    timer = threading.Timer(FIRST_PAGE, _warm_up, args=(warm,))  # not at once: the first visitor's page comes first
-    timer.daemon, timer.name = True, "optviz warm-up"
-    timer.start()
-    gc.freeze()
-    return timer
 
 
 def _say_sorry() -> None:
