@@ -14,11 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from browsing import Visitor
+from browsing import PATIENCE, Visitor
 from optviz.ui.frame import PAGES
 
 LOOK = Path(__file__).with_name("access.js").read_text(encoding="utf-8")
-IDLE = '[data-testid=stApp][data-test-script-state="notRunning"]'
 DRAWN = """() => [...document.querySelectorAll('.oz-stage, .oz-chart, .oz-walk')].filter((one) => one.offsetWidth)
     .every((one) => one.dataset.ready === 'true')"""
 FRAMED = """<!doctype html><link rel="icon" href="data:,">
@@ -30,9 +29,7 @@ class Guest(Visitor):
     """A visitor of any page, with a stage or without."""
 
     def settled(self) -> "Guest":
-        self.page.wait_for_selector(IDLE)
-        self.page.wait_for_timeout(300)  # right after connecting, a second run may follow the first
-        self.page.wait_for_selector(IDLE)
+        self.idle()
         self.page.wait_for_function(DRAWN)
         return self
 
@@ -41,7 +38,7 @@ class Guest(Visitor):
 
     def lasting(self, faults, *wanted: str) -> list:
         """The faults that are still there when the page has had time to change its colours and sizes."""
-        until = time.monotonic() + 8
+        until = time.monotonic() + PATIENCE / 1000
         while (found := faults(self.look(*wanted))) and time.monotonic() < until:
             self.page.wait_for_timeout(250)
         return found
@@ -79,25 +76,39 @@ def guest(window):
     return window(Guest)
 
 
-@pytest.mark.parametrize("path", PATHS)
-def test_a_page_can_be_read_by_day_by_night_and_on_a_phone(guest, path):
-    guest.open(path)
-    assert len(guest.look("texts")["texts"]) > 20
+@pytest.fixture(scope="module", params=PATHS)
+def opened(request, server, context) -> Iterator[Guest]:
+    """Every page, opened once for all that is asked of it."""
+    guest = Guest(context.new_page(), server).open(request.param)
+    yield guest
+    assert guest.problems == []
+    assert guest.page.get_by_test_id("stException").count() == 0
+    guest.page.close()
+
+
+@pytest.fixture
+def reader(opened) -> Guest:
+    """A visitor of each page, by day and at a desk."""
+    opened.page.emulate_media(color_scheme="light")
+    opened.page.set_viewport_size({"width": 1280, "height": 900})
+    return opened.settled()
+
+
+def test_a_page_can_be_read_by_day_by_night_and_on_a_phone(reader):
+    assert len(reader.look("texts")["texts"]) > 20
     for scheme in ("light", "dark"):
-        guest.page.emulate_media(color_scheme=scheme)
-        assert guest.lasting(pale, "texts", "edges") == [], scheme
-    assert guest.lasting(unnamed, "pictures") == []
-    guest.page.set_viewport_size({"width": 360, "height": 740})
-    assert guest.lasting(too_wide, "spilled", "width") == []
-    assert guest.lasting(pale, "texts", "edges") == []
+        reader.page.emulate_media(color_scheme=scheme)
+        assert reader.lasting(pale, "texts", "edges") == [], scheme
+    assert reader.lasting(unnamed, "pictures") == []
+    reader.page.set_viewport_size({"width": 360, "height": 740})
+    assert reader.lasting(too_wide, "spilled", "width") == []
+    assert reader.lasting(pale, "texts", "edges") == []
 
 
-@pytest.mark.parametrize("path", PATHS)
-def test_tab_reaches_every_control_shows_where_it_is_and_goes_on_to_the_end(guest, path):
-    guest.open(path)
-    controls = [one for one in guest.look("controls")["controls"] if one["tab"] >= 0]
+def test_tab_reaches_every_control_shows_where_it_is_and_goes_on_to_the_end(reader):
+    controls = [one for one in reader.look("controls")["controls"] if one["tab"] >= 0]
     assert len(controls) > 4  # the navigation alone has these
-    stops = guest.tabbed()
+    stops = reader.tabbed()
     reached = {stop["index"] for stop in stops}
     # Of a set of radio buttons one is a stop: arrow keys choose among them.
     groups = {one["group"] for one in controls if one["group"] and str(one["index"]) in reached}
@@ -149,14 +160,14 @@ def test_a_page_works_inside_a_course_page(guest, course):
     step = inside.get_by_role("slider", name="Step", exact=True)
     inside.get_by_role("button", name="Jump to start").click()
     inside.get_by_role("button", name="Play").click()
-    until = time.monotonic() + 20
-    while int(step.input_value()) < 3:
-        assert time.monotonic() < until, "the race in the frame does not play"
-        guest.page.wait_for_timeout(50)
+    guest.once(lambda: int(step.input_value()), lambda at: at >= 3, "a race that plays in the frame")
     rate = inside.get_by_role("slider", name="Learning rate").first
     before = rate.get_attribute("aria-valuetext")
-    rate.press("ArrowRight")
-    rate.press("ArrowRight")
-    assert rate.get_attribute("aria-valuetext") != before
+
+    def pressed() -> str | None:
+        rate.press("ArrowRight")
+        return rate.get_attribute("aria-valuetext")
+
+    guest.once(pressed, lambda now: now != before, "a slider that moves in the frame")
     width = guest.page.frames[-1].evaluate("() => [document.scrollingElement.scrollWidth, innerWidth]")
     assert width[0] <= width[1]

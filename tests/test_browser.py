@@ -178,6 +178,9 @@ def test_the_start_can_be_typed_and_moved_by_keys(visitor):
 def test_playing_counts_up_and_pausing_stops(visitor):
     guest = visitor().open("/descent?racer=adam~lr~0.05&racer=sgd~lr~0.001&steps=5000")
     run = optviz.trace("rosenbrock", "adam", steps=5000, lr=0.05)
+    guest.page.get_by_role("button", name="Jump to start").click()
+    guest.page.get_by_role("combobox", name="Speed").select_option("60 steps/s")  # longer than anybody may be busy
+    guest.page.get_by_role("button", name="Play", exact=True).click()
     seen = guest.until(lambda state: state["playing"] and state["frame"] > 0, "playing")
     seen = guest.until(lambda state: state["frame"] > seen["frame"] and state["drawn"] > seen["drawn"], "more frames")
     guest.page.get_by_role("button", name="Pause").click()
@@ -296,7 +299,7 @@ def test_the_path_follows_the_hand(visitor):
     still = guest.probe()["heads"]["SGD"]
     values = drag_values(Racer(Pick("adam", {"lr": 0.05})), "lr")
     assert len(values) == int(slider.get_attribute("max")) + 1 <= 64
-    box = slider.bounding_box()
+    box = guest.box(slider)
     height = box["y"] + box["height"] / 2
     guest.page.mouse.move(box["x"] + box["width"] / 2, height)
     guest.page.mouse.down()
@@ -326,7 +329,7 @@ def test_a_drag_that_ends_where_it_began_changes_nothing(visitor):
     guest.until(lambda state: state["family"] is not None, "the family of runs")
     slider.focus()
     home = slider.input_value()
-    box = slider.bounding_box()
+    box = guest.box(slider)
     height = box["y"] + box["height"] / 2
     place = box["x"] + box["width"] * int(home) / int(slider.get_attribute("max"))
     guest.page.mouse.move(place, height)
@@ -391,7 +394,7 @@ def test_a_formula_of_ones_own_races_and_a_hostile_one_is_refused(visitor):
 def test_the_camera_survives_every_change(visitor):
     guest = visitor().open("/descent?view=3-D&racer=adam~lr~0.05").at_the_end()
     first = guest.until(lambda state: state["camera"] and state["space"], "the surface in space")
-    box = guest.page.locator(".oz-plot").first.bounding_box()
+    box = guest.box(guest.page.locator(".oz-plot").first)
     middle = (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     guest.page.mouse.move(*middle)
     guest.page.mouse.down()
@@ -422,10 +425,18 @@ def test_a_click_in_space_sets_the_start(visitor):
     guest = visitor().open("/descent?view=3-D&racer=adam~lr~0.05").at_the_end()
     guest.until(lambda state: state["space"], "the surface in space")
     place = guest.pixel(0.0, 2.0)  # on the near side of a hill
-    guest.page.mouse.move(place[0] - 3, place[1])
-    guest.page.wait_for_timeout(300)  # Plotly looks for what is under the pointer when it rests
-    guest.page.mouse.move(*place)
-    guest.page.wait_for_timeout(300)
+    guest.page.evaluate(
+        """document.querySelector('.oz-stage .js-plotly-plot').on(
+             'plotly_hover', ({ points: [{ x, y }] }) => (window.under = [x, y]))"""
+    )
+
+    def pointed() -> list[float] | None:
+        """What Plotly says is under the pointer; it looks when the pointer rests."""
+        guest.page.mouse.move(place[0] - 3, place[1])
+        guest.page.mouse.move(*place)
+        return guest.page.evaluate("window.under ?? null")
+
+    guest.once(pointed, lambda here: here and np.hypot(here[0], here[1] - 2.0) < 0.1, "the place under the pointer")
     guest.page.mouse.click(*place)
     start = guest.until_query(lambda query: "start" in query, "the start in the address")["start"][0]
     x, y = map(float, start.split("~"))

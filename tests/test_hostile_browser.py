@@ -9,7 +9,8 @@ from urllib.parse import urlencode
 
 import pytest
 
-from browsing import Address, Visitor, serving
+from browsing import PATIENCE, Address, Visitor, serving
+from optviz.limits import LIMITS
 from optviz.ui.frame import PAGES
 
 PAYLOADS = [
@@ -83,6 +84,9 @@ def watched(tmp_path_factory) -> Iterator[tuple[Address, Callable[[], dict[str, 
         yield base, lambda: json.loads(file.read_text()) if file.exists() else {}
 
 
+FREED = 0.75 * LIMITS.unseen_seconds  # s: before a training would stop merely because nobody looks at it
+
+
 def until(kept: Callable[[], dict[str, int]], wanted: Callable[[dict[str, int]], bool], seconds: float) -> None:
     """Wait until the server keeps what is wanted."""
     end = time.monotonic() + seconds
@@ -99,16 +103,16 @@ def test_who_closes_the_tab_frees_their_training(watched, context):
     guest = Visitor(context.new_page(), base)
     guest.page.goto(base + "/training?data=moons&epochs=100000&run=sgd~lr~0.05~net.hidden~8")
     guest.page.get_by_role("button", name="Start", exact=True).click()
-    until(kept, lambda now: now["connected"] == 1 and now["running"] == 1, 60)
+    until(kept, lambda now: now["connected"] == 1 and now["running"] == 1, PATIENCE / 1000)
     guest.page.close()
-    until(kept, lambda now: not now["connected"] and not now["running"], 10)
+    until(kept, lambda now: not now["connected"] and not now["running"], FREED)
 
 
 def test_who_closes_the_tab_frees_their_maps(watched, context):
     base, kept = watched
     guest = Visitor(context.new_page(), base)
     guest.page.goto(base + "/basin_map?side=60")
-    until(kept, lambda now: now["connected"] == 1 and now["maps"] >= 1, 120)
+    until(kept, lambda now: now["connected"] == 1 and now["maps"] >= 1, PATIENCE / 1000)
     guest.page.wait_for_selector('[data-testid=stApp][data-test-script-state="notRunning"]')
     guest.page.close()
-    until(kept, lambda now: not now["connected"] and not now["maps"], 10)
+    until(kept, lambda now: not now["connected"] and not now["maps"], FREED)

@@ -19,11 +19,8 @@ class Guest(Visitor):
     """A visitor of the range test, whose picture is Plotly's own."""
 
     def settled(self) -> "Guest":
-        idle = '[data-testid=stApp][data-test-script-state="notRunning"]'
         self.page.wait_for_selector(".js-plotly-plot .main-svg")
-        self.page.wait_for_selector(idle)
-        self.page.wait_for_timeout(300)  # right after connecting, a second run may follow the first
-        self.page.wait_for_selector(idle)
+        self.idle()
         self.page.wait_for_function("!document.querySelector('[data-stale=true]')")
         return self
 
@@ -99,7 +96,7 @@ def test_an_arrow_key_moves_a_mark_and_the_address_follows(tester):
     assert float(query["base"][0]) == opened(VALLEY)[0]  # as it stood
 
 
-BOXES = """() => [...document.querySelectorAll('.js-plotly-plot .annotation-text-g')]
+BOXES = """[...document.querySelectorAll('.js-plotly-plot .annotation-text-g')]
   .map((label) => label.getBoundingClientRect()).map(({ left, right, top, bottom }) => [left, right, top, bottom])"""
 
 
@@ -111,7 +108,7 @@ def test_no_label_covers_another_or_leaves_the_picture(tester, address):
         tester.page.wait_for_function(
             "document.querySelector('.js-plotly-plot .main-svg').getBoundingClientRect().width <= innerWidth"
         )
-        boxes = tester.page.evaluate(BOXES)
+        boxes = tester.resting(BOXES)
         assert len(boxes) >= 4
         for i, (left, right, top, bottom) in enumerate(boxes):
             assert left >= 0

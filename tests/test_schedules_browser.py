@@ -30,11 +30,7 @@ class Guest(Visitor):
         )
 
     def until_ink(self, panel: str, before: str) -> None:
-        for _ in range(1000):
-            if self.ink(panel) != before:
-                return
-            self.page.wait_for_timeout(30)
-        raise AssertionError(f"the lines of {panel} never changed")
+        self.once(lambda: self.ink(panel) != before, bool, f"other lines of {panel}")
 
     def handle(self, name: str) -> Any:
         return self.page.get_by_role("button", name=f"{name} of your schedule")
@@ -65,9 +61,7 @@ def test_a_schedule_s_slider_moves_curve_and_run(guest):
 def test_a_slider_tells_of_its_way_while_it_is_dragged(guest):
     one = guest().open("/schedules?noise=0&racer=sgd~lr~0.01~momentum~0.9~lr.by~cosine").at_the_end()
     before = one.probe()["heads"]["Cosine"]
-    slider = one.slider("Final")
-    slider.scroll_into_view_if_needed()
-    box = slider.bounding_box()
+    box = one.box(one.slider("Final"))
     one.page.mouse.move(box["x"] + 9, box["y"] + box["height"] / 2)
     one.page.mouse.down()
     for share in (0.1, 0.2, 0.3, 0.4):
@@ -84,7 +78,7 @@ def test_a_point_is_drawn_with_the_pointer_and_a_link_brings_it_back(guest):
     one = guest().open(OWN).at_the_end()
     name = next(iter(one.probe()["heads"]))
     before, strip = one.probe()["heads"][name], one.ink("Learning rate")
-    box = one.handle("Point 2").bounding_box()
+    box = one.box(one.handle("Point 2"))
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
     one.page.mouse.move(x, y)
     one.page.mouse.down()
@@ -121,12 +115,11 @@ def test_a_point_is_moved_by_the_arrow_keys_and_the_end_keeps_its_place(guest):
 def test_the_cursor_of_the_strip_follows_the_scrubber_and_a_click_on_it_moves_the_scrubber(guest):
     one = guest().open(OWN).at_the_end()
     cursor = one.page.locator(".oz-strips .oz-cursor")
-    end = cursor.bounding_box()["x"]
+    end = one.box(cursor)["x"]
     one.page.get_by_role("button", name="Jump to start").click()
     one.until(lambda state: state["frame"] == 0, "the first step")
-    start = cursor.bounding_box()["x"]
-    assert start < end
-    area = one.page.locator(".oz-strips .oz-plot canvas.oz-ink").last.bounding_box()
+    start = one.once(lambda: one.box(cursor)["x"], lambda x: x < end, "the cursor at the first step")
+    area = one.box(one.page.locator(".oz-strips .oz-plot canvas.oz-ink").last)
     one.page.mouse.click((start + end) / 2, area["y"] + 3)
     state = one.until(lambda state: state["frame"] > 0, "the step that was clicked")
     assert abs(state["frame"] - 200) <= 2

@@ -36,6 +36,7 @@ def stays(event: str, whom: str) -> bool:
 
 def test_the_server_speaks_to_nobody_but_its_visitors(tmp_path, context):
     log = tmp_path / "asked"
+    context.clear_cookies()  # of other servers of this machine: a cookie knows no port
     with serving(before=EARS, OPTVIZ_TEST_LOG=str(log)) as base:
         guest = Visitor(context.new_page(), base).open("/descent")
         guest.nudge("Learning rate")

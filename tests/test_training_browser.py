@@ -28,12 +28,7 @@ def press(guest: Visitor, name: str) -> None:
 
 def until_step(guest: Visitor, beyond: int) -> int:
     """The step, as soon as it is beyond another."""
-    for _ in range(1000):
-        now = step(guest)
-        if now > beyond:
-            return now
-        guest.page.wait_for_timeout(50)
-    raise AssertionError(f"the run never came beyond step {beyond}: {step(guest)}")
+    return guest.once(lambda: step(guest), lambda now: now > beyond, f"beyond step {beyond}")
 
 
 def rest(guest: Visitor) -> int:
@@ -71,7 +66,7 @@ def test_a_run_goes_on_without_a_blank_pauses_and_resumes(visitor):
     until_step(guest, first)
     guest.until(lambda state: state["steps"] > 1, "moments of the run")
     assert guest.page.evaluate("window.blanks") == 0
-    assert guest.page.evaluate("window.pictures.size") >= 3
+    guest.page.wait_for_function("window.pictures.size >= 3")
     press(guest, "Pause")
     paused = rest(guest)
     press(guest, "Start")
@@ -134,11 +129,7 @@ def test_one_step_and_the_same_weights_again(visitor):
     press(guest, "One step")
     assert until_step(guest, 0) == 1
     press(guest, "Same weights")
-    for _ in range(100):
-        if step(guest) == 0:
-            return
-        guest.page.wait_for_timeout(50)
-    raise AssertionError("the run did not start over")
+    guest.once(lambda: step(guest), lambda now: now == 0, "a run that starts over")
 
 
 def test_two_visitors_train_at_once(visitor):
@@ -154,11 +145,11 @@ def test_the_boundary_plays_over_training(visitor):
     press(guest, "Start")
     guest.page.get_by_text("· done").first.wait_for()
     guest.at_the_end()
-    ground = "() => document.querySelector('.oz-picture canvas').toDataURL()"
-    end = guest.page.evaluate(ground)
+    ground = "document.querySelector('.oz-picture canvas').toDataURL()"
+    end = guest.resting(ground)
     guest.page.get_by_role("button", name="Jump to start").click()
     guest.until(lambda state: state["frame"] == 0, "the first moment")
-    assert guest.page.evaluate(ground) != end
+    guest.page.wait_for_function(f"end => {ground} !== end", arg=end)
     assert "epoch 0" in guest.page.locator(".oz-clock").inner_text()
 
 
