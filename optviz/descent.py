@@ -21,7 +21,7 @@ import numpy as np
 
 from optviz.optimizers import Optimizer
 from optviz.problems import Problem
-from optviz.programs import program
+from optviz.programs import Compiled, kept, program
 from optviz.schedules import Schedule
 from optviz.spec import Hyper
 
@@ -31,6 +31,7 @@ ROOM = 60  # runs of which one call finds out how they end
 # What does not change from step to step is computed at each: put before the loop, it became a handful of kernels more,
 # and from eight on XLA hands them to other threads, which takes longer than all steps of a short run.
 IN_THE_LOOP = {"xla_disable_hlo_passes": "while-loop-invariant-code-motion"}
+ROOMS_AT_MOST = 2  # of half a megabyte, which wait for the next run that records as much
 FEW = 256  # points of each run that a sweep for a picture keeps; a sweep that wants more gets room for all
 
 
@@ -302,7 +303,7 @@ def _draws(draw: Callable, seed: int, first: int) -> Any:
 
 def _piece(problem: Problem, rule: Rule, steps: int, horizon: int, state: State | None) -> Trajectory:
     fresh = state is None
-    recorder = program((problem.key, rule.key, fresh), lambda: Recorder(problem, rule, fresh))
+    recorder = kept((problem.key, rule.key, fresh), lambda: Recorder(problem, rule, fresh))
     arguments = _arguments(problem, rule, steps, horizon, state)
     theta, loss, (grad, step, lr, slots, memory, scheduled), last = recorder(steps, arguments)
     *_, last_slots, last_memory, _ = last
@@ -341,7 +342,14 @@ class Recorder:
         ]
         self.width = int(ends[-1])
         self._numbers = ctypes.c_double * ((LONGEST + 1) * self.width)
-        self._compiled: Any = jax.jit(self.run, donate_argnums=5, compiler_options=IN_THE_LOOP)
+
+        def make() -> Any:
+            def run(*arguments):  # a function of its own, for JAX keeps what it traced while its function lives
+                return self.run(*arguments)
+
+            return jax.jit(run, donate_argnums=5, compiler_options=IN_THE_LOOP)
+
+        self._compiled = Compiled(make)
 
     def clear_cache(self) -> None:
         """Forget the compiled program."""
@@ -357,7 +365,8 @@ class Recorder:
         # Read where it lies: a view that JAX knows of would be in the way of the next run, which then copied the room.
         lies = self._numbers.from_address(room.unsafe_buffer_pointer())
         rows = np.frombuffer(lies).reshape(-1, self.width)[: steps + 1].copy()
-        _rooms[self.width].append(room)
+        if len(_rooms[self.width]) < ROOMS_AT_MOST:
+            _rooms[self.width].append(room)
         return self.unpack(rows)
 
     def unpack(self, rows: np.ndarray) -> tuple:

@@ -63,7 +63,7 @@ class Limits:
     jobs: int = _limit(100, "trainings", "all visitors at one time", most=10_000)
     unseen_seconds: int = _limit(60, "seconds", "training that nobody looks at", most=86_400)
     left_seconds: int = _limit(5, "seconds", "training whose page is closed", least=0, most=86_400)
-    programs: int = _limit(64, "compiled programs", "the store of the server, about 2 MB each", least=8, most=1024)
+    programs: int = _limit(128, "compiled programs", "the store of the server, 2 to 3 MB each", least=8, most=1024)
 
     def __post_init__(self):
         for one in fields(self):

@@ -1,6 +1,6 @@
 """Compiled programs, kept in a small store.
 
-A compiled program holds about 2 MB, which the C library keeps for itself even after JAX has let go. So everything that
+A compiled program holds 2 to 3 MB, which the C library keeps for itself even after JAX has let go. So everything that
 compiles for a visitor's choice (a rule, a surface, a static value, a formula of their own) gets its program here; the
 one unused for longest is forgotten, and its memory goes back to the system.
 """
@@ -8,12 +8,13 @@ one unused for longest is forgotten, and its memory goes back to the system.
 from __future__ import annotations
 
 import ctypes
-import gc
 import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
+
+import jax
 
 from optviz.limits import LIMITS
 
@@ -23,9 +24,49 @@ _programs: OrderedDict[Hashable, Any] = OrderedDict()
 _lock = threading.Lock()
 
 
-def program(key: Hashable, build: Callable[[], P]) -> P:
-    """The program for `key`, which `build` made when it was first asked for: a function under `jax.jit`, or what holds
-    one and like it has a `clear_cache`. It compiles when it is first called."""
+class Compiled:
+    """A function under `jax.jit`, of which only what the processor runs is kept.
+
+    `jax.jit` itself keeps what it traced and lowered as well, 2 MB for each program. `make` gives the function anew
+    whenever arguments of other shapes or types come, so that nothing else holds on to it. Who comes while it compiles
+    waits for it.
+    """
+
+    def __init__(self, make: Callable[[], Any]):
+        self._make, self._compiled, self._lock = make, {}, threading.Lock()
+
+    def __call__(self, *arguments: Any) -> Any:
+        leaves, tree = jax.tree.flatten(arguments)
+        kind = (tree, *map(_kind, leaves))
+        compiled = self._compiled.get(kind)
+        if compiled is None:
+            with self._lock:
+                compiled = self._compiled.get(kind)
+                if compiled is None:
+                    compiled = self._compiled[kind] = self._make().lower(*arguments).compile()
+        return compiled(*arguments)
+
+    def clear_cache(self) -> None:
+        """Forget what was compiled."""
+        self._compiled.clear()
+
+
+def _kind(leaf: Any) -> tuple:
+    """What of an argument a program is compiled for."""
+    if hasattr(leaf, "dtype"):
+        return leaf.shape, leaf.dtype, getattr(leaf, "weak_type", False)
+    return (type(leaf),)
+
+
+def program(key: Hashable, make: Callable[[], Any]) -> Compiled:
+    """The program for `key`, a function under `jax.jit` that `make` makes. It compiles when it is first called, and
+    again for arguments of other shapes."""
+    return kept(key, lambda: Compiled(make))
+
+
+def kept(key: Hashable, build: Callable[[], P]) -> P:
+    """What `build` made for `key` when it was first asked for: it holds a `Compiled`, and like it has a
+    `clear_cache`."""
     made: Any = None if key in _programs else build()  # not under the lock, which every visitor needs
     if made is not None and not hasattr(made, "clear_cache"):
         raise TypeError(f"{key} is not compiled: what build returns must be able to forget what it compiled")
@@ -42,7 +83,6 @@ def program(key: Hashable, build: Callable[[], P]) -> P:
 
 
 def _return_memory() -> None:
-    gc.collect()
     if sys.platform == "linux":
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc has it, musl does not
         if trim is not None:

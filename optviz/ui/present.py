@@ -152,13 +152,13 @@ def _record(shown: Shown) -> dict[str, Any]:
         "question": item.asked if item else "",
         "minutes": lecture.minutes,
         "timer": MINUTES.help,
-        "parts": [
+        "parts": tuple(  # not a list, in which Streamlit would look for a table
             {"name": part, "key": number, "help": PARTS[part]}
             for number, part in enumerate(PARTS, 1)
             if part in lecture.hide
-        ],
+        ),
         "remote": lecture.size != "usual",  # at a reader's own desk, Page Down scrolls
-        "messages": messages,
+        "messages": tuple(messages),
     }
 
 

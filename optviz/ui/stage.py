@@ -43,7 +43,8 @@ PARTS_AT_MOST = 1000  # parts of pictures that it keeps
 
 def prepare() -> None:
     """Bring the stage's script to the browser. A page calls it once, outside the fragment that holds the stage."""
-    _SCRIPT(key="stage-script", data={"plotly": plotly_sources()})
+    # In a list Streamlit would look for a table, with pandas: 70 MB and half a second of a server's start.
+    _SCRIPT(key="stage-script", data={"plotly": tuple(plotly_sources())})
 
 
 @functools.cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -55,7 +56,10 @@ def walk_panel(desk: Desk[Example]) -> None:
     def clicked(old: Example, _: object) -> Example:
         return settle(old, "chosen", str(st.session_state[key].chosen))
 
-    _WALK(key=key, data=record(desk.experiment), on_chosen_change=desk.callback(clicked))
+    data = json.dumps(
+        record(desk.experiment)
+    ).encode()  # as bytes: Streamlit would load pandas to look for tables in it
+    _WALK(key=key, data=data, on_chosen_change=desk.callback(clicked))
 
 
 def claim_panel(desk: Desk[Example]) -> None:

@@ -41,7 +41,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
     walks.set(parentElement, walk);
   }
   walk.choose = (name) => setTriggerValue("chosen", name);
-  if (data) receive(walk, data);
+  if (data) receive(walk, JSON.parse(new TextDecoder().decode(data)));
   return () => setTimeout(() => parentElement.isConnected || destroy(walk));
 }
 
