@@ -69,11 +69,7 @@ def outcome(
     run: Trajectory, minima: Sequence[Minimum], window: tuple[float, float, float, float], tolerance: float
 ) -> Outcome:
     """Apply the rules of STATES to a run in the plane."""
-    diagonal, (centre, radius) = diagonal_of(window), fence(window, run.theta[0])
-    with np.errstate(over="ignore", invalid="ignore"):
-        near = _lengths(run.theta - centre) <= radius
-        lost = ~(near & np.isfinite(run.loss))  # NaN compares as not near
-    at = int(np.argmax(lost)) if lost.any() else None
+    diagonal, at = diagonal_of(window), lost_at(run, window)
     nearest = min(minima, key=lambda m: math.dist((m.x, m.y), run.theta[-1]), default=None) if at is None else None
     lowest = min((m.value for m in minima), default=None)
     arrived = None
@@ -91,6 +87,15 @@ def outcome(
         arrived=arrived,
         at=at,
     )
+
+
+def lost_at(run: Trajectory, window: tuple[float, float, float, float]) -> int | None:
+    """The first step after which a run in the plane has diverged; None if it never does."""
+    centre, radius = fence(window, run.theta[0])
+    with np.errstate(over="ignore", invalid="ignore"):
+        near = _lengths(run.theta - centre) <= radius
+        lost = ~(near & np.isfinite(run.loss))  # NaN compares as not near
+    return int(np.argmax(lost)) if lost.any() else None
 
 
 def diagonal_of(window: tuple[float, float, float, float]) -> float:

@@ -300,16 +300,16 @@ def _course(on: Experiment, racer: Racer, seeds: tuple[int, ...]) -> Course:
     """The race of one optimizer: a whole run for each seed, as the descent laboratory has it."""
     every = max(1, math.ceil(on.steps / (MOMENTS - 1)))
     steps = np.minimum(np.arange(math.ceil(on.steps / every) + 1) * every, on.steps)
-    least, minima = _least(on), on.entry.minima_at(on.surface_values)
+    problem, rule, least, rounding = on.problem, racer.rule, _least(on), _rounding(on)
     heights = np.empty((len(seeds), len(steps)))
     found: dict[str, list[float]] = {name: [] for name in CHOOSING}
     for i, seed in enumerate(seeds):
         with np.errstate(all="ignore"):
-            run = descend(replace(on, seed=seed).problem, racer.rule, on.steps)
-            lost = doctor.outcome(run, minima, on.entry.window, on.tolerance).at is not None
+            run = descend(replace(problem, seed=seed), rule, on.steps)
+            lost = doctor.lost_at(run, on.entry.window) is not None
             height = run.loss - least
             heights[i] = height[steps]
-            mean = float(_mean(heights[i], _rounding(on)))
+            mean = float(_mean(heights[i], rounding))
         numbers = {"final": height[-1], "lowest": height.min(), "steps": _settled(height, on.tolerance), "mean": mean}
         for name in CHOOSING:
             found[name].append(math.inf if lost else float(numbers[name]))

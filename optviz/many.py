@@ -36,9 +36,11 @@ from optviz.spec import Param
 CELLS_AT_MOST = CAPACITY.cells  # runs of one request: 400 × 400
 WORK_AT_MOST = CAPACITY.run_steps  # runs × steps of one request
 CHANCE_AT_MOST = CAPACITY.noise_numbers  # seeds × steps of one request, 40 MB
-CHANCE_KEPT = 128_000_000  # bytes, of all visitors
+CHANCE_KEPT = 48_000_000  # bytes, of all visitors
 POINTS_AT_MOST = 128  # moments that snapshots may keep of each run
 KEPT_AT_MOST = 2_000_000  # runs × moments
+
+FARTHEST = 1e300  # a distance, of a run whose rate is measured
 
 BLOCK = 512  # runs that one instruction stream moves
 BLOCKS = 40  # of them, one call of a program has room for
@@ -137,15 +139,13 @@ def snapshots(
 
     Returns the steps (p,), θ (k, p, 2) and the loss (k, p) without noise and penalty. `vary` is that of `many`.
     """
-    if not 2 <= points <= POINTS_AT_MOST:
-        raise ValueError(f"2 to {POINTS_AT_MOST} moments can be kept, not {points}")
+    every = _every(experiment.steps, points)
     batch = _Batch(experiment, racer, vary, precision)
     if batch.count * points > KEPT_AT_MOST:
         raise ValueError(
             f"{batch.count} runs × {points} moments are too many; together they may be {KEPT_AT_MOST}. "
             "Take fewer runs or moments"
         )
-    every = max(1, math.ceil(experiment.steps / (points - 1)))
     moments = np.minimum(np.arange(math.ceil(experiment.steps / every) + 1) * every, experiment.steps)
     run = batch.program("snapshots", _build_snapshots)
 
@@ -155,6 +155,41 @@ def snapshots(
 
     kept = np.concatenate(list(batch.pieces(piece)), axis=2)
     return moments, kept[:, :2].transpose(2, 0, 1), kept[:, 2].T
+
+
+def rates(
+    experiment: Experiment,
+    racer: Racer,
+    vary: Mapping[str, np.ndarray],
+    points: int,
+    goal: np.ndarray,
+    floor: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """The factor by which each of k runs comes nearer to its `goal` (k, 2) with each step in the end, in double
+    precision: e to the slope of the logarithm of its distance's envelope.
+
+    The distance is looked at as often as `snapshots` looks, from the start until it is no more than the `floor` (k,).
+    Its envelope at a moment is the largest distance from there on; of a run that ends farther away than it started, the
+    largest so far. The slope is that of the least-squares line over the second half of these moments. Returns the
+    factors (k,), and how many moments there were (k,). `vary` is that of `many`.
+    """
+    batch = _Batch(experiment, racer, vary, "double")
+    every = _every(experiment.steps, points)
+    run = batch.program("rates", _build_rates)
+
+    def piece(first: int, last: int) -> np.ndarray:
+        own = {"goal": goal[first:last].T, "floor": floor[first:last]}
+        return batch.call(run, first, last, own, np.int64(every))
+
+    factors, counts = np.concatenate(list(batch.pieces(piece)), axis=1)
+    return factors, counts
+
+
+def _every(steps: int, points: int) -> int:
+    """How many steps lie between two of at most so many moments. Raises ValueError if there is no room for them."""
+    if not 2 <= points <= POINTS_AT_MOST:
+        raise ValueError(f"2 to {POINTS_AT_MOST} moments can be kept, not {points}")
+    return max(1, math.ceil(steps / (points - 1)))
 
 
 def centre_of(window: tuple[float, float, float, float]) -> tuple[float, float]:
@@ -189,12 +224,12 @@ class _Batch:
                 f"{self.count:,} runs of {experiment.steps:,} steps are too many: there may be {CELLS_AT_MOST:,} runs "
                 f"and {WORK_AT_MOST:,} steps in all. Take fewer cells or fewer steps"
             )
-        seeds = self.vary.get("seed")
-        self.blocks = BLOCKS if seeds is None else 1  # own chance takes much room: those runs come a block at a time
-        self.seeds, self.of_run = (None, np.empty(0)) if seeds is None else np.unique(seeds, return_inverse=True)
-        if self.seeds is not None and len(self.seeds) * experiment.steps > CHANCE_AT_MOST:
+        self.seeds = self.vary.get("seed")
+        self.blocks = BLOCKS if self.seeds is None else 1  # own chance takes much room: those come a block at a time
+        count = 0 if self.seeds is None else len(np.unique(self.seeds))
+        if count * experiment.steps > CHANCE_AT_MOST:
             raise ValueError(
-                f"{len(self.seeds):,} seeds × {experiment.steps:,} steps are too many; together they may be "
+                f"{count:,} seeds × {experiment.steps:,} steps are too many; together they may be "
                 f"{CHANCE_AT_MOST:,}. Take fewer seeds or steps"
             )
 
@@ -253,10 +288,7 @@ class _Batch:
         """Standard normal numbers: (steps, 2, 1) for all runs, or (1, steps, 2, BLOCK)."""
         if self.seeds is None:
             return _shared_chance(self.experiment.seed, self.dtype)
-        drawn: Any = _own_chance(tuple(self.seeds.tolist()), self.experiment.steps, self.dtype)
-        chance = np.zeros((1, self._room, 2, BLOCK), self.dtype)
-        chance[0, : self.experiment.steps, :, : last - first] = drawn[:, :, self.of_run[first:last]]
-        return chance
+        return _own_chance(tuple(self.seeds[first:last].tolist()), self.experiment.steps, self._room, self.dtype)
 
     def pieces(self, piece: Callable[[int, int], Any]) -> Iterator[Any]:
         """Pieces of the whole, in order, as many at a time as there are threads."""
@@ -303,12 +335,13 @@ def _shared_chance(seed: int, dtype: Any) -> np.ndarray:
 
 
 @once(CHANCE_KEPT, size=lambda drawn: drawn.nbytes)
-def _own_chance(seeds: tuple[int, ...], steps: int, dtype: Any) -> np.ndarray:
-    """(steps, 2, seeds)"""
-    drawn = np.empty((steps, 2, len(seeds)), dtype)
-    for i, seed in enumerate(seeds):
-        drawn[:, :, i] = standard_normal(seed, 0, steps)
-    return drawn
+def _own_chance(seeds: tuple[int, ...], steps: int, room: int, dtype: Any) -> Any:
+    """(1, room, 2, BLOCK), where the program wants it: of all rules of a fair race it is the same."""
+    own, of_run = np.unique(seeds, return_inverse=True)
+    drawn = np.stack([standard_normal(seed, 0, steps) for seed in own.tolist()], axis=-1)
+    chance = np.zeros((1, room, 2, BLOCK), dtype)
+    chance[0, :steps, :, : len(seeds)] = drawn[:, :, of_run]
+    return jax.device_put(chance)
 
 
 # Programs ------------------------------------------------------------------------------------------------------------
@@ -570,5 +603,60 @@ def _build_snapshots(steps: _Steps) -> Callable:
         between = (length + every - 1) // every
         carry, rows = jax.lax.fori_loop(0, between, moment, (steps.begin(values, each), rows))
         return keep(rows, carry, between)
+
+    return run
+
+
+def _build_rates(steps: _Steps) -> Callable:
+    """Rows of a block: the factor, and the number of moments that it is made of, (2, B)."""
+
+    def run(values, each, chance, length, every):
+        dtype, (right, up), floor = each["theta"].dtype, each["goal"], each["floor"]
+        moments = (length + every - 1) // every
+
+        def look(i, theta, seen):
+            logs, count = seen
+            distance = jnp.hypot(theta[0] - right, theta[1] - up)
+            there = (count == i) & (distance > floor) & (distance < FARTHEST)
+            log = jnp.where(there, jnp.log(jnp.where(there, distance, 1)), -jnp.inf)
+            return jax.lax.dynamic_update_index_in_dim(logs, log, i, 0), count + there
+
+        def advance(i, carry):
+            return steps.move(values, each, carry, i.astype(dtype), chance(i))[0]
+
+        def moment(i, now):
+            carry, seen = now
+            seen = look(i, carry[0], seen)
+            return jax.lax.fori_loop(i * every, jnp.minimum((i + 1) * every, length), advance, carry), seen
+
+        seen = (jnp.zeros((POINTS_AT_MOST, *floor.shape), dtype), jnp.zeros(floor.shape, moments.dtype))
+        carry, seen = jax.lax.fori_loop(0, moments, moment, (steps.begin(values, each), seen))
+        logs, count = look(moments, carry[0], seen)
+
+        # The line is laid through the moments from `half` on, whose mean is known: they are evenly spaced but the last.
+        half, used = count // 2, count - count // 2
+        cut = jnp.where(count == moments + 1, moments * every - length, 0)
+        middle = (every * (half + count - 1) * used / 2 - cut) / used
+
+        def line(k, now):
+            falling, rising, tops, bottom = now
+            envelopes, products = [], []
+            for i, envelope in ((moments - k, falling), (k, rising)):  # one from the end, one from the start
+                envelope = jnp.maximum(envelope, logs[i])
+                away = jnp.where((i >= half) & (i < count), jnp.minimum(i * every, length) - middle, 0)
+                envelopes.append(envelope)
+                products.append(jnp.where(away == 0, 0, away * envelope))
+            return (
+                *envelopes,
+                tuple(top + product for top, product in zip(tops, products, strict=True)),
+                bottom + away**2,
+            )
+
+        nothing = jnp.zeros_like(floor)
+        begun = (nothing - jnp.inf, nothing - jnp.inf, (nothing, nothing), nothing)
+        *_, tops, bottom = jax.lax.fori_loop(0, moments + 1, line, begun)
+        last = jnp.take_along_axis(logs, jnp.maximum(count - 1, 0)[None], axis=0)[0]
+        slope = jnp.where(last < logs[0], *tops) / bottom
+        return jnp.stack([jnp.exp(slope), count.astype(dtype)])
 
     return run

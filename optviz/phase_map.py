@@ -458,24 +458,6 @@ def _bowl(on: Experiment, x: Axis, y: Axis, count: int) -> Quadratic:
     return Quadratic(curvatures + l2, axes, np.einsum("...ij,...j->...i", axes, along), floor)
 
 
-def rate_of(steps: np.ndarray, distance: np.ndarray, rounding: np.ndarray) -> np.ndarray:
-    """The factor per step of k runs from their distances (k, p) to the minimum at p steps, as the module's docstring
-    says; NaN where fewer than POINTS_AT_LEAST points lie above `rounding` (k,)."""
-    with np.errstate(all="ignore"):
-        good = np.logical_and.accumulate((distance > rounding[:, None]) & (distance < 1e300), axis=1)
-        count = good.sum(axis=1)
-        shown = np.where(good, np.log(np.where(good, distance, 1.0)), -np.inf)
-        last = np.take_along_axis(shown, np.maximum(count - 1, 0)[:, None], axis=1)[:, 0]
-        falling = np.maximum.accumulate(shown[:, ::-1], axis=1)[:, ::-1]
-        envelope = np.where((last < shown[:, 0])[:, None], falling, np.maximum.accumulate(shown, axis=1))
-        used = good & (np.arange(len(steps)) >= (count // 2)[:, None])
-        weight = used / np.maximum(used.sum(axis=1), 1)[:, None]
-        x = steps - (weight * steps).sum(axis=1)[:, None]
-        y = np.where(used, envelope, 0.0)
-        slope = (weight * x * y).sum(axis=1) / (weight * x**2).sum(axis=1)
-    return np.where(count >= POINTS_AT_LEAST, np.exp(slope), np.nan)
-
-
 @in_pieces(RATES_KEPT, size=lambda part: part.nbytes, key=lambda map_: map_.request)
 def rate_work(map_: PhaseMap) -> Iterator[np.ndarray]:
     """Measure the rate of convergence of all cells, row by row, in pieces."""
@@ -494,11 +476,9 @@ def rate_work(map_: PhaseMap) -> Iterator[np.ndarray]:
 
 
 def _rates(map_: PhaseMap, vary: Mapping[str, np.ndarray], goal: np.ndarray, length: int) -> np.ndarray:
-    on = replace(map_.on, steps=length)
-    steps, theta, _ = many.snapshots(on, map_.racer, vary, RATE_POINTS, precision="double")
-    with np.errstate(all="ignore"):
-        distance = np.hypot(*np.moveaxis(theta - goal[:, None], 2, 0))
-    return rate_of(steps, distance, np.maximum(ROUNDING * np.abs(goal).max(axis=1), 1e-290))
+    floor = np.maximum(ROUNDING * np.abs(goal).max(axis=1), 1e-290)
+    found, points = many.rates(replace(map_.on, steps=length), map_.racer, vary, RATE_POINTS, goal, floor)
+    return np.where(points >= POINTS_AT_LEAST, found, np.nan)
 
 
 def as_grid(map_: PhaseMap, parts: Sequence[np.ndarray]) -> np.ndarray:

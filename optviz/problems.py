@@ -89,8 +89,13 @@ def standard_normal(seed: int, first: int, count: int) -> np.ndarray:
     A generator that counts makes them a block at a time, so that any piece of a run can be drawn by itself. NumPy's,
     because random numbers take JAX longer to compile than any rule.
     """
-    blocks = range(first // BLOCK, (first + count - 1) // BLOCK + 1)
-    rows = [np.random.Generator(np.random.Philox(key=seed | b << 64)).standard_normal((BLOCK, 2)) for b in blocks]
+    end = first + count
+    blocks = range(first // BLOCK, (end - 1) // BLOCK + 1)
+    rows = [
+        # of a block only what is asked for: the numbers come one after another
+        np.random.Generator(np.random.Philox(key=seed | b << 64)).standard_normal((min(BLOCK, end - b * BLOCK), 2))
+        for b in blocks
+    ]
     start = first - blocks[0] * BLOCK
     return np.concatenate(rows)[start : start + count]
 

@@ -65,12 +65,12 @@ class Surface(Entry):
     def minima_at(self, values: Mapping[str, Any]) -> tuple[Minimum, ...]:
         """The local minima in the window when the parameters have these values."""
         complete = self.complete(values)
-        return self.minima(**complete) if callable(self.minima) else self.minima
+        return _placed(self.minima, tuple(complete.items())) if callable(self.minima) else self.minima
 
     def saddles_at(self, values: Mapping[str, Any]) -> tuple[Point, ...]:
         """The saddle points in the window when the parameters have these values."""
         complete = self.complete(values)
-        return self.saddles(**complete) if callable(self.saddles) else self.saddles
+        return _placed(self.saddles, tuple(complete.items())) if callable(self.saddles) else self.saddles
 
     def lowest_at(self, values: Mapping[str, Any]) -> tuple[Minimum, ...]:
         """The minima of least value f*, usually one; none if the surface has no minimum."""
@@ -78,6 +78,12 @@ class Surface(Entry):
         least = min((minimum.value for minimum in minima), default=0.0)
         # Minima that are equally low by symmetry are computed one by one and may differ in the last digit.
         return tuple(minimum for minimum in minima if minimum.value <= least + 1e-9 * max(1.0, abs(least)))
+
+
+@lru_cache(maxsize=2048)
+def _placed(where: Callable, values: tuple[tuple[str, Any], ...]) -> tuple:
+    """Points that move with parameters. Some are bisected, which takes a millisecond, and a move asks many times."""
+    return where(**dict(values))
 
 
 class Surfaces(Catalogue[Surface]):

@@ -11,7 +11,7 @@ import pytest
 from optviz import doctor
 from optviz import many as module
 from optviz.experiment import Experiment, Pick, Racer, run
-from optviz.many import STATES, elementwise, many, snapshots, tiles, variable
+from optviz.many import STATES, elementwise, many, rates, snapshots, tiles, variable
 from optviz.optimizers import OPTIMIZERS
 from optviz.surfaces import SURFACES
 from optviz.tuning import tuned_lr
@@ -135,6 +135,52 @@ def test_single_precision_tells_the_same_story_away_from_borders():
     single, double = many(VALLEY, racer, vary), many(VALLEY, racer, vary, precision="double")
     assert (single.state == double.state).mean() > 0.98
     np.testing.assert_allclose(single.theta, double.theta, rtol=0, atol=1e-5)
+
+
+def by_the_book(steps: np.ndarray, distance: np.ndarray, floor: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What `rates` says of itself, in NumPy, of distances (k, p) at p steps."""
+    with np.errstate(all="ignore"):
+        good = np.logical_and.accumulate((distance > floor[:, None]) & (distance < 1e300), axis=1)
+        count = good.sum(axis=1)
+        shown = np.where(good, np.log(np.where(good, distance, 1.0)), -np.inf)
+        last = np.take_along_axis(shown, np.maximum(count - 1, 0)[:, None], axis=1)[:, 0]
+        falling = np.maximum.accumulate(shown[:, ::-1], axis=1)[:, ::-1]
+        envelope = np.where((last < shown[:, 0])[:, None], falling, np.maximum.accumulate(shown, axis=1))
+        used = good & (np.arange(len(steps)) >= (count // 2)[:, None])
+        weight = used / np.maximum(used.sum(axis=1), 1)[:, None]
+        x = steps - (weight * steps).sum(axis=1)[:, None]
+        y = np.where(used, envelope, 0.0)
+        return np.exp((weight * x * y).sum(axis=1) / (weight * x**2).sum(axis=1)), count
+
+
+def test_the_book_knows_a_rate():
+    steps = np.arange(101) * 6
+    distance = np.stack([3 * 0.9**steps, 0.97**steps * np.abs(np.cos(0.3 * steps)), 1.01**steps, 0.01**steps])
+    found, count = by_the_book(steps, distance, np.full(4, 1e-14))
+    np.testing.assert_allclose(found[:3], [0.9, 0.97, 1.01], atol=2e-3)
+    assert found[0] == pytest.approx(0.9, abs=1e-12)
+    assert count.tolist() == [53, 101, 101, 2]
+
+
+@pytest.mark.parametrize("steps", [1500, 107, 20])
+@pytest.mark.parametrize("noise", [0.0, 0.3])
+def test_rates_are_those_of_the_runs(steps, noise):
+    """Runs that fall, swing, move away and blow up, 700 of them, so that two blocks and a part of one are asked for;
+    107 steps are not a multiple of what lies between two moments."""
+    on = Experiment(Pick("booth"), (), start=(1.3, 0.7), steps=steps, noise=noise)
+    racer, lr = Racer(Pick("momentum")), np.geomspace(1e-3, 0.6, 700)
+    vary = {"lr": lr, "momentum": np.linspace(0.0, 0.95, 7)[np.arange(700) % 7]}
+    goal, floor = np.tile([1.0, 3.0], (700, 1)), np.where(lr < 0.1, 3e-14, 1e-3)
+    factors, counts = rates(on, racer, vary, 51, goal, floor)
+    moments, theta, _ = snapshots(on, racer, vary, 51, precision="double")
+    with np.errstate(all="ignore"):
+        expected, expected_counts = by_the_book(moments, np.hypot(*np.moveaxis(theta - goal[:, None], 2, 0)), floor)
+    np.testing.assert_array_equal(counts, expected_counts)
+    long = counts >= 6
+    assert long.sum() > 100
+    assert (factors[long] < 1).any()
+    assert (factors[long] > 1).any()
+    np.testing.assert_allclose(factors[long], expected[long], rtol=1e-11)
 
 
 def test_snapshots_lie_on_the_run():

@@ -132,7 +132,7 @@ def anew(value: Any, number: int) -> Any:
 ASKED: dict[str, tuple[str, Callable[[int], Any]]] = {
     "descent": ("experiment.descend", lambda number: experiment.run(own(RAVINE, number))),
     "phase_map": ("many._Batch", lambda number: list(phase_map.work(anew(SMALL_MAP, number)))),
-    "phase_map rates": ("many.snapshots", lambda number: list(phase_map.rate_work(anew(SMALL_MAP, number)))),
+    "phase_map rates": ("many.rates", lambda number: list(phase_map.rate_work(anew(SMALL_MAP, number)))),
     "basin_map": ("basin_map.tiles", lambda number: basin_map.measure(anew(BASINS, number))),
     "fair_race": ("fair_race.descend", lambda number: fair_race.compete(anew(RACE, number))),
     "fair_race tries": ("fair_race.many", lambda number: fair_race.compete(anew(RACE, number + 10))),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 from optviz.experiment import COORDINATE, Experiment
@@ -27,11 +28,14 @@ def field_of(value: Any, param: Param, *, live: bool = False) -> Field:
 
 def surface_choice(on: Experiment, change: Change, help: str, *, solved: bool = False) -> Choice:
     """A menu of all surfaces, or of those that are `solved`, whose minimum is known, and the one that is on."""
-    titles: dict[str | int, str] = {
-        key: entry.title for key, entry in SURFACES.items() if not solved or entry.minima_at({})
-    }
+    titles: dict[str | int, str] = {**_titles(solved)}
     titles.setdefault(on.surface.key, on.entry.title)
     return Choice("surface", "Surface", titles, on.surface.key, change, help)
+
+
+@cache
+def _titles(solved: bool) -> dict[str, str]:
+    return {key: entry.title for key, entry in SURFACES.items() if not solved or entry.minima_at({})}
 
 
 def surface_numbers(on: Experiment, *, live: bool = False) -> list[Field]:
