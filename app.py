@@ -22,11 +22,13 @@ from optviz.ui.desk import Desk
 from optviz.ui.opening import open_desk
 from optviz.ui.presets import RAVINE, SADDLE, WORTH_A_LOOK
 from optviz.ui.race import stage_panel
+from optviz.ui.turns import in_turn
 
 desk = open_desk(opened, Desk("home", default=SADDLE))
 
 
 @st.fragment
+@in_turn("home")
 def saddle() -> None:
     """A race to watch, and to start again from where one clicks."""
     desk.say()

@@ -212,8 +212,8 @@ class Basins(NamedTuple):
         """The share of the measured runs that ended in one of ENDS, or at the minima of these indices."""
         if isinstance(place, str):
             place = len(self.minima) + tuple(ENDS).index(place)
-        found = int(np.isin(self.place, place).sum())
-        return found / max(1, int((self.place != UNKNOWN).sum()))
+        counts = np.bincount(self.place.ravel() - UNKNOWN, minlength=len(self.minima) + len(ENDS) - UNKNOWN)
+        return int(counts[np.asarray(place) - UNKNOWN].sum()) / max(1, int(counts[1:].sum()))
 
 
 def measure(basin_map: BasinMap) -> list[Basins]:

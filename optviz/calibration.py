@@ -34,6 +34,7 @@ from optviz.limits import CAPACITY
 from optviz.networks import data_loss
 from optviz.once import once
 from optviz.optimizers import BETA1, BETA2, MOMENTUM, OPTIMIZERS, SECOND_ORDER
+from optviz.pools import pool
 from optviz.programs import program
 from optviz.spec import Param, Source, Value, number
 from optviz.surfaces import Minimum
@@ -310,7 +311,7 @@ def shapes(
 # On a surface --------------------------------------------------------------------------------------------------------
 
 AT_ONE_TIME = 2  # programs that are compiled at one time: each takes a core
-_pool = ThreadPoolExecutor(AT_ONE_TIME, thread_name_prefix="optviz calibration")  # of all visitors
+_pool = pool("calibration", AT_ONE_TIME)  # of all visitors
 
 
 def measure(calibration: Calibration) -> list[Curve]:

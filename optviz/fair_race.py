@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -30,6 +29,7 @@ from optviz.experiment import Experiment, Pick, Racer
 from optviz.many import STATES, many, snapshots
 from optviz.once import once
 from optviz.optimizers import OPTIMIZERS, SECOND_ORDER
+from optviz.pools import pool
 from optviz.spec import Param, Source, number
 from optviz.verdict import Card, Measured, judged
 
@@ -221,7 +221,7 @@ class Entrant(NamedTuple):
 
 # Tries and races -----------------------------------------------------------------------------------------------------
 
-_pool = ThreadPoolExecutor(AT_ONE_TIME, thread_name_prefix="optviz fair race")  # of all visitors
+_pool = pool("fair race", AT_ONE_TIME)  # of all visitors
 
 
 def compete(race: FairRace) -> list[Entrant]:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -29,6 +29,7 @@ from optviz.experiment import COORDINATE, L2, NOISE, SEED, Experiment, Racer
 from optviz.limits import CAPACITY
 from optviz.once import once
 from optviz.optimizers import Optimizer
+from optviz.pools import pool
 from optviz.problems import standard_normal
 from optviz.programs import program
 from optviz.spec import Param
@@ -48,7 +49,7 @@ PIECE = 10_240_000  # runs × steps that one call does, if so many blocks fit: a
 LENGTHS = (500, 1500, 5000)  # room for the chance of runs that have a seed each
 PRECISIONS = {"single": np.float32, "double": np.float64}
 
-_pool = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="optviz many")  # of all visitors
+_pool = pool("many", os.cpu_count() or 1)  # of all visitors
 
 
 class Ends(NamedTuple):

@@ -11,6 +11,7 @@ from optviz.ui.desk import Desk
 from optviz.ui.measured import walk_exports
 from optviz.ui.opening import open_desk
 from optviz.ui.presets import TWO_PATHS, WALKS
+from optviz.ui.turns import in_turn
 from optviz.ui.walk import claim_panel, controls_panel, examples_menu, walk_panel
 
 desk = open_desk(
@@ -21,6 +22,7 @@ desk = open_desk(
 
 
 @st.fragment
+@in_turn("backprop")
 def laboratory() -> None:
     """Controls beside the picture they change, in one fragment; stepping through the picture needs no server at all."""
     controls, picture = st.columns([2, 7], gap="medium")

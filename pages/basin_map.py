@@ -12,6 +12,7 @@ from optviz.ui.desk import Desk
 from optviz.ui.lesson import claim_panel
 from optviz.ui.measured import basin_map_exports
 from optviz.ui.opening import open_desk
+from optviz.ui.turns import in_turn
 
 desk = open_desk(
     opened, Desk("basin_map", HILLS, {key: claim.basin_map for key, claim in CLAIMS.items()}, CODEC), CLAIMS
@@ -19,6 +20,7 @@ desk = open_desk(
 
 
 @st.fragment
+@in_turn("basin_map")
 def laboratory() -> None:
     controls, picture = st.columns([2, 7], gap="medium")
     with controls:

@@ -23,6 +23,7 @@ from optviz.ui.desk import Desk
 from optviz.ui.lesson import claim_panel
 from optviz.ui.measured import calibration_exports
 from optviz.ui.opening import open_desk
+from optviz.ui.turns import in_turn
 
 desk = open_desk(
     opened, Desk("calibration", CODEC.surface, {key: claim.calibration for key, claim in CLAIMS.items()}, CODEC), CLAIMS
@@ -30,6 +31,7 @@ desk = open_desk(
 
 
 @st.fragment
+@in_turn("calibration")
 def laboratory() -> None:
     controls, picture = st.columns([2, 7], gap="medium")
     with controls:
@@ -46,6 +48,7 @@ def laboratory() -> None:
         st.fragment(curves, run_every=ticking(desk))()
 
 
+@in_turn("calibration")
 def curves() -> None:
     """The curves as they stand, what they say, and the table."""
     said = st.container()

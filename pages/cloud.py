@@ -21,7 +21,7 @@ desk = open_desk(opened, Desk("cloud", VALLEY, {key: claim.cloud for key, claim 
 @st.fragment
 def laboratory() -> None:
     controls, picture = st.columns([2, 7], gap="medium")
-    with in_turn():
+    with in_turn("cloud"):
         with controls:
             controls_panel(desk)
         with picture:

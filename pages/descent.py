@@ -45,7 +45,7 @@ def laboratory() -> None:
 @st.fragment
 def race(controls: DeltaGenerator) -> None:
     """What a slider changes: the panel of `controls`, and the picture."""
-    with in_turn():
+    with in_turn("descent"):
         with controls:
             controls_panel(desk)
         desk.say()

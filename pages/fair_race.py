@@ -13,6 +13,7 @@ from optviz.ui.fair_race import CODEC, claim_words, controls_panel, race_panel, 
 from optviz.ui.lesson import claim_panel
 from optviz.ui.measured import fair_race_exports
 from optviz.ui.opening import open_desk
+from optviz.ui.turns import in_turn
 
 desk = open_desk(
     opened, Desk("fair_race", NOISY_VALLEY, {key: claim.race for key, claim in CLAIMS.items()}, CODEC), CLAIMS
@@ -20,6 +21,7 @@ desk = open_desk(
 
 
 @st.fragment
+@in_turn("fair_race")
 def laboratory() -> None:
     controls, picture = st.columns([2, 7], gap="medium")
     with controls:

@@ -9,11 +9,13 @@ opened = frame("pages/handout.py")  # this goes to the browser before the rest i
 from optviz.ui.desk import Desk
 from optviz.ui.handout import CODEC, STARTER, choice_panel, given_panel, list_panel
 from optviz.ui.opening import open_desk
+from optviz.ui.turns import in_turn
 
 desk = open_desk(opened, Desk("handout", default=STARTER, codec=CODEC))
 
 
 @st.fragment
+@in_turn("handout")
 def workshop() -> None:
     """What is chosen beside the list that comes of it."""
     choice, made = st.columns([2, 5], gap="large")

@@ -20,6 +20,7 @@ from optviz.ui.phase_map import (
     map_panel,
     words,
 )
+from optviz.ui.turns import in_turn
 
 desk = open_desk(
     opened,
@@ -30,6 +31,7 @@ desk = open_desk(
 
 
 @st.fragment
+@in_turn("phase_map")
 def laboratory() -> None:
     controls, picture = st.columns([2, 7], gap="medium")
     with controls:

@@ -20,6 +20,7 @@ from optviz.ui.range_test import (
     smoothing_panel,
     subject_panel,
 )
+from optviz.ui.turns import in_turn
 
 desk = open_desk(
     opened, Desk("range_test", DIGITS, {key: claim.test for key, claim in RANGE_CLAIMS.items()}, CODEC), RANGE_CLAIMS
@@ -27,6 +28,7 @@ desk = open_desk(
 
 
 @st.fragment
+@in_turn("range_test")
 def laboratory() -> None:
     """Controls beside the curve, and below it what the rules say and what becomes of it."""
     controls, picture = st.columns([2, 7], gap="medium")

@@ -33,7 +33,7 @@ desk: Desk[Runs] = open_desk(opened, Desk("schedules", NOISY_VALLEY, PRESETS, CO
 @st.fragment
 def laboratory() -> None:
     """Controls beside the runs. Those of networks are a fragment of their own, which they rerun while they learn."""
-    with in_turn():
+    with in_turn("schedules"):
         left, right = st.columns([2, 7], gap="medium")
         with left:
             controls(desk)
@@ -57,6 +57,7 @@ def laboratory() -> None:
 
 
 @st.fragment
+@in_turn("schedules")
 def live() -> None:
     """The runs as they stand."""
     if isinstance(desk.experiment, Training):

@@ -23,6 +23,7 @@ from optviz.ui.second_order import (
     table,
     with_numbers,
 )
+from optviz.ui.turns import in_turn
 
 desk = open_desk(
     opened, Desk("second_order", VALLEY, {key: claim.shown for key, claim in CLAIMS.items()}, second_order_link), CLAIMS
@@ -30,6 +31,7 @@ desk = open_desk(
 
 
 @st.fragment
+@in_turn("second_order")
 def laboratory() -> None:
     """Controls beside the surface from above and the slice, and below them what every method would do."""
     controls, pictures = st.columns([2, 7], gap="medium")

@@ -20,6 +20,7 @@ from optviz.ui.stability import (
     picture,
     table,
 )
+from optviz.ui.turns import in_turn
 
 desk = open_desk(
     opened, Desk("stability", CODEC.surface, {key: claim.stability for key, claim in CLAIMS.items()}, CODEC), CLAIMS
@@ -27,6 +28,7 @@ desk = open_desk(
 
 
 @st.fragment
+@in_turn("stability")
 def laboratory() -> None:
     controls, shown = st.columns([2, 7], gap="medium")
     with controls:

@@ -21,6 +21,7 @@ from optviz.ui.training import (
     live_panel,
     run_panel,
 )
+from optviz.ui.turns import in_turn
 
 desk = open_desk(
     opened,
@@ -31,6 +32,7 @@ desk = open_desk(
 
 
 @st.fragment
+@in_turn("training")
 def laboratory() -> None:
     """Controls beside the run. The run is a fragment of its own, which it reruns while it goes on."""
     job = job_of(desk)
@@ -48,6 +50,7 @@ def laboratory() -> None:
 
 
 @st.fragment
+@in_turn("training")
 def live() -> None:
     """The run as it stands."""
     job = job_of(desk)

@@ -250,14 +250,14 @@ def _free(tip: np.ndarray, box: np.ndarray, taken: Sequence[tuple[np.ndarray, np
     """A centre for a label near a tip, in shares of the picture: the nearest of some that is free, or else the one that
     covers least."""
 
-    def covered(center: np.ndarray) -> float:
-        low, high = center - box / 2, center + box / 2
-        shared = [np.clip(np.minimum(high, b) - np.maximum(low, a), 0, None).prod() for a, b in taken]
-        return sum(shared) + 10 * float((np.clip(-low, 0, None) + np.clip(high - 1, 0, None)).sum())
-
     ways = [np.array([math.cos(turn), math.sin(turn)]) for turn in np.arange(0, 2 * np.pi, np.pi / 6)]
-    places = [tip + way * (box / 2 + 0.02 + more) for more in (0, 0.04, 0.08, 0.13, 0.18) for way in ways]
-    return min(places, key=lambda place: round(covered(place), 6))
+    places = np.array([tip + way * (box / 2 + 0.02 + more) for more in (0, 0.04, 0.08, 0.13, 0.18) for way in ways])
+    low, high = places - box / 2, places + box / 2
+    begin, end = (np.array(ends) for ends in zip(*taken, strict=True))  # (t, 2)
+    shared = np.minimum(high[:, None], end) - np.maximum(low[:, None], begin)
+    covered = np.clip(shared, 0, None).prod(axis=2).sum(axis=1)
+    covered += 10 * (np.clip(-low, 0, None) + np.clip(high - 1, 0, None)).sum(axis=1)
+    return places[int(np.argmin(np.round(covered, 6)))]
 
 
 def _inside(point: np.ndarray, step: np.ndarray, edges: tuple[float, float, float, float]) -> float:

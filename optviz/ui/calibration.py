@@ -49,6 +49,7 @@ from optviz.ui.parts import field_of, start_box, surface_choice, surface_numbers
 from optviz.ui.presets import RAVINE
 from optviz.ui.tiles import in_tiles
 from optviz.ui.training import MOONS
+from optviz.ui.turns import aside
 from optviz.verdict import Measured
 
 DIGITS = Training(
@@ -242,7 +243,7 @@ def network_panel(desk: Desk[Calibration]) -> list[Curve]:
     began = time.monotonic()
     running = st.session_state.get(desk.key("running"), False)
     if running:
-        with _turns:
+        with aside(), _turns:
             for count in trainings(calibration):
                 st.session_state[desk.key("done")] = (calibration, count)
                 if time.monotonic() - began > SLICE:

@@ -41,6 +41,7 @@ from optviz.ui.presets import RAVINE
 from optviz.ui.race import surface_controls
 from optviz.ui.stage import stage
 from optviz.ui.tiles import in_tiles
+from optviz.ui.turns import aside
 from optviz.verdict import Measured
 
 AROUND = 16.0  # on another surface, the rates of the noise floor reach so many times below and above the racer's own
@@ -132,7 +133,8 @@ def _surfaces(cloud: Cloud) -> Choice:
 
 def cloud_panel(desk: Desk[Cloud]) -> Swarm:
     """The cloud, on the stage. A click on the surface moves the start."""
-    swarm = measure(desk.experiment)
+    with aside():
+        swarm = measure(desk.experiment)
     key = desk.key("stage")
 
     def clicked(old: Cloud, _: object) -> Cloud:

@@ -27,6 +27,7 @@ from streamlit import runtime
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from optviz.limits import LIMITS
+from optviz.pools import pool
 from optviz.training import Progress, Training, advance, begin
 
 SLICE = 0.06  # seconds of work at a time
@@ -34,7 +35,7 @@ UNSEEN = LIMITS.unseen_seconds  # seconds without a look after which a job pause
 LEFT = LIMITS.left_seconds  # and if the page was closed; a connection that is lost for a moment costs nothing
 WORKERS = max(1, (os.cpu_count() or 2) - 1)  # one core stays for those who move sliders
 
-_pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="optviz training")
+_pool = pool("training", WORKERS)
 _compilers = ThreadPoolExecutor(2, thread_name_prefix="optviz compiler")
 _jobs: weakref.WeakSet[Job] = weakref.WeakSet()
 _jobs_lock = threading.Lock()  # a set that grows while another thread goes through it raises

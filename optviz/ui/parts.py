@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 from optviz.experiment import COORDINATE, Experiment
@@ -33,7 +33,7 @@ def surface_choice(on: Experiment, change: Change, help: str, *, solved: bool = 
     return Choice("surface", "Surface", titles, on.surface.key, change, help)
 
 
-@cache
+@lru_cache(maxsize=2)
 def _titles(solved: bool) -> dict[str, str]:
     return {key: entry.title for key, entry in SURFACES.items() if not solved or entry.minima_at({})}
 

@@ -46,6 +46,7 @@ from optviz.ui.panel import Action, Box, Choice, Field, Part, panel
 from optviz.ui.parts import field_of, start_box, surface_choice, surface_numbers, within
 from optviz.ui.tiles import in_tiles
 from optviz.ui.training import MOONS
+from optviz.ui.turns import aside
 
 CODEC = Stabilities(RAVINE, SPIRALS)
 MODES = {"surface": "Surface", "network": "Network"}
@@ -264,7 +265,8 @@ def picture(desk: Desk[Stability]) -> list[Curve]:
         found = curves(stability, known)
         _draw(desk, found)
         return found
-    found = curves(stability)
+    with aside():
+        found = curves(stability)
     left, right = st.columns([13, 6], gap="medium")
     with left:
         _draw(desk, found)

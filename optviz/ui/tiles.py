@@ -21,6 +21,7 @@ from streamlit.runtime.scriptrunner_utils.script_requests import ScriptRequestTy
 
 from optviz.limits import LIMITS
 from optviz.ui.desk import Desk
+from optviz.ui.turns import aside
 
 T = TypeVar("T")
 AT_ONCE = 0.5  # s: nobody needs a bar for less
@@ -71,7 +72,7 @@ def in_tiles(
     place, bar, began = st.empty(), None, time.monotonic()
     done = sum(map(size, work.parts))
     try:
-        for part in () if work.stopped else work.rest:
+        for part in () if work.stopped else _aside(work.rest):
             work.parts.append(part)
             done += size(part)
             if done < of and time.monotonic() - began > AT_ONCE:
@@ -93,6 +94,17 @@ def in_tiles(
     elif bar is not None:
         place.empty()
     return work.parts
+
+
+def _aside(parts: Iterator[T]) -> Iterator[T]:
+    """The same parts, each of which is waited for while others have their turns."""
+    while True:
+        with aside():
+            try:
+                part = next(parts)
+            except StopIteration:
+                return
+        yield part
 
 
 def _bar(place, key: str):

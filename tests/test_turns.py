@@ -1,0 +1,119 @@
+"""Turns: one script at a time, the shortest first, nobody for ever, and others meanwhile while one computes aside."""
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from optviz.pools import LOWER, pool
+from optviz.ui import turns
+from optviz.ui.turns import aside, in_turn
+
+LONG = 20.0  # s, that nothing here comes near
+
+
+@pytest.fixture(autouse=True)
+def fresh(monkeypatch):
+    """Turns that no other test's pages have taken."""
+    monkeypatch.setattr(turns, "_turns", turns._Turns())
+
+
+def started(*work: Callable[[], object]) -> list[threading.Thread]:
+    threads = [threading.Thread(target=one, daemon=True) for one in work]
+    for thread in threads:
+        thread.start()
+    return threads
+
+
+def all_wait(count: int) -> None:
+    """Until so many wait for their turn."""
+    until = time.monotonic() + LONG
+    while len(turns._turns._waiting) < count:
+        assert time.monotonic() < until
+        time.sleep(0.001)
+
+
+def test_of_those_who_wait_the_shortest_go_first(monkeypatch):
+    monkeypatch.setattr(turns, "PATIENCE", LONG)
+    for page, took in (("map", 0.2), ("slider", 0.01), ("race", 0.1)):
+        turns._turns.learn(page, took)
+    order, inside = [], []
+
+    def visit(page: str) -> None:
+        with in_turn(page):
+            inside.append(page)
+            assert len(inside) == 1
+            order.append(page)
+            inside.remove(page)
+
+    with in_turn("first"):
+        threads = []
+        for waiting, page in enumerate(["map", "slider", "race", "slider"], start=1):
+            threads += started(lambda page=page: visit(page))
+            all_wait(waiting)
+    for thread in threads:
+        thread.join(LONG)
+    assert order == ["slider", "slider", "race", "map"]
+
+
+def test_who_has_waited_long_goes_ahead_and_takes_no_turn_from_anybody(monkeypatch):
+    monkeypatch.setattr(turns, "PATIENCE", 0.01)
+    done = threading.Event()
+
+    def impatient() -> None:
+        with in_turn("impatient"):
+            done.set()
+
+    with in_turn("long"):
+        (thread,) = started(impatient)
+        assert done.wait(LONG)
+        thread.join(LONG)
+        assert turns._turns._taken  # still the first one's
+        assert not turns._turns._waiting
+    assert not turns._turns._taken
+
+
+def test_others_have_their_turns_while_one_computes_aside(monkeypatch):
+    monkeypatch.setattr(turns, "PATIENCE", LONG)
+    done = threading.Event()
+
+    def other() -> None:
+        with in_turn("other"):
+            done.set()
+
+    with in_turn("map"):
+        (thread,) = started(other)
+        all_wait(1)
+        with aside():
+            assert done.wait(LONG)
+            thread.join(LONG)
+        assert turns._turns._taken
+    assert not turns._turns._taken
+
+
+def test_what_was_done_aside_does_not_count_as_a_turn():
+    with in_turn("map"), aside():
+        time.sleep(0.2)
+    assert turns._turns.usual["map"] < 0.1
+
+
+def test_a_turn_within_a_turn_is_the_same_one_and_a_failure_ends_it():
+    with pytest.raises(ValueError, match="broken"), in_turn("page"), in_turn("fragment"):
+        raise ValueError("broken")
+    assert not turns._turns._taken
+    assert list(turns._turns.usual) == ["page"]
+    with aside():  # outside a turn, as in a test or a download
+        assert not turns._turns._taken
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there a thread has a priority of its own")
+def test_a_pool_gives_way():
+    def own() -> int:
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    threads = pool("of a test", 1)
+    assert threads.submit(own).result(LONG) == min(19, own() + LOWER)
+    threads.shutdown()
