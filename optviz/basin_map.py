@@ -58,7 +58,7 @@ AROUND, APART = 8, 1e-6  # places at each minimum where rounding is measured, as
 STALLED = tuple(doctor.STATES).index("stalled")
 BLOCK = 4096  # ends whose curvatures one call of a program tells
 SAME = 1e-3  # of the window's diagonal: nearer than that, a minimum found is the one that the card lists
-KEPT = 64_000_000  # bytes of maps that are kept
+KEPT = 24_000_000  # bytes of maps that are kept
 NEVER = 2**16 - 1  # stands for ∞ among the steps
 UNKNOWN = -1  # not measured yet
 

@@ -79,7 +79,7 @@ AT_A_STRETCH = 5  # rates whose floors are measured in one piece: with the large
 FLOORS = RATES + 2  # rates whose floors are measured
 SIGNIFICANT = 3.0  # standard errors: the third and the last quarter of the runs differ by more, so they still fall
 SMALL = 3.0  # the slope is measured on rates up to so many times the smallest settled one
-KEPT = 24_000_000  # bytes of swarms
+KEPT = 12_000_000  # bytes of swarms
 
 
 @dataclass(frozen=True)

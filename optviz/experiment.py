@@ -30,7 +30,7 @@ from optviz.tuning import tuned_lr
 
 RACERS_AT_MOST = CAPACITY.racers
 PINS_AT_MOST = 8
-RUNS_KEPT = 96_000_000  # bytes
+RUNS_KEPT = 48_000_000  # bytes
 FAMILY_AT_MOST, POINTS_AT_MOST = 64, 200  # with four series in float32 a quarter of a megabyte
 
 STEPS = Param(

@@ -37,7 +37,7 @@ from optviz.spec import Param
 CELLS_AT_MOST = CAPACITY.cells  # runs of one request: 400 × 400
 WORK_AT_MOST = CAPACITY.run_steps  # runs × steps of one request
 CHANCE_AT_MOST = CAPACITY.noise_numbers  # seeds × steps of one request, 40 MB
-CHANCE_KEPT = 48_000_000  # bytes, of all visitors
+CHANCE_KEPT, PLACED_KEPT = 24_000_000, 12_000_000  # bytes, of all visitors: as drawn, and as a program takes it
 POINTS_AT_MOST = 128  # moments that snapshots may keep of each run
 KEPT_AT_MOST = 2_000_000  # runs × moments
 
@@ -225,12 +225,12 @@ class _Batch:
                 f"{self.count:,} runs of {experiment.steps:,} steps are too many: there may be {CELLS_AT_MOST:,} runs "
                 f"and {WORK_AT_MOST:,} steps in all. Take fewer cells or fewer steps"
             )
-        self.seeds = self.vary.get("seed")
-        self.blocks = BLOCKS if self.seeds is None else 1  # own chance takes much room: those come a block at a time
-        count = 0 if self.seeds is None else len(np.unique(self.seeds))
-        if count * experiment.steps > CHANCE_AT_MOST:
+        seeds = self.vary.get("seed")
+        self.blocks = BLOCKS if seeds is None else 1  # own chance takes much room: those runs come a block at a time
+        self.seeds, self.of_run = (None, np.empty(0)) if seeds is None else np.unique(seeds, return_inverse=True)
+        if self.seeds is not None and len(self.seeds) * experiment.steps > CHANCE_AT_MOST:
             raise ValueError(
-                f"{count:,} seeds × {experiment.steps:,} steps are too many; together they may be "
+                f"{len(self.seeds):,} seeds × {experiment.steps:,} steps are too many; together they may be "
                 f"{CHANCE_AT_MOST:,}. Take fewer seeds or steps"
             )
 
@@ -289,7 +289,8 @@ class _Batch:
         """Standard normal numbers: (steps, 2, 1) for all runs, or (1, steps, 2, BLOCK)."""
         if self.seeds is None:
             return _shared_chance(self.experiment.seed, self.dtype)
-        return _own_chance(tuple(self.seeds[first:last].tolist()), self.experiment.steps, self._room, self.dtype)
+        runs = tuple(self.of_run[first:last].tolist())
+        return _placed(tuple(self.seeds.tolist()), runs, self.experiment.steps, self._room, self.dtype)
 
     def pieces(self, piece: Callable[[int, int], Any]) -> Iterator[Any]:
         """Pieces of the whole, in order, as many at a time as there are threads."""
@@ -336,12 +337,20 @@ def _shared_chance(seed: int, dtype: Any) -> np.ndarray:
 
 
 @once(CHANCE_KEPT, size=lambda drawn: drawn.nbytes)
-def _own_chance(seeds: tuple[int, ...], steps: int, room: int, dtype: Any) -> Any:
-    """(1, room, 2, BLOCK), where the program wants it: of all rules of a fair race it is the same."""
-    own, of_run = np.unique(seeds, return_inverse=True)
-    drawn = np.stack([standard_normal(seed, 0, steps) for seed in own.tolist()], axis=-1)
+def _own_chance(seeds: tuple[int, ...], steps: int, dtype: Any) -> np.ndarray:
+    """(steps, 2, seeds)"""
+    drawn = np.empty((steps, 2, len(seeds)), dtype)
+    for i, seed in enumerate(seeds):
+        drawn[:, :, i] = standard_normal(seed, 0, steps)
+    return drawn
+
+
+@once(PLACED_KEPT, size=lambda placed: placed.nbytes)
+def _placed(seeds: tuple[int, ...], of_run: tuple[int, ...], steps: int, room: int, dtype: Any) -> Any:
+    """(1, room, 2, BLOCK), where the program wants it. Of all rules of a fair race it is the same."""
+    drawn: Any = _own_chance(seeds, steps, dtype)
     chance = np.zeros((1, room, 2, BLOCK), dtype)
-    chance[0, :steps, :, : len(seeds)] = drawn[:, :, of_run]
+    chance[0, :steps, :, : len(of_run)] = drawn[:, :, of_run]
     return jax.device_put(chance)
 
 

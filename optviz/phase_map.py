@@ -78,7 +78,7 @@ ROUNDING = 1e-14  # distances below this share of the minimum's own are rounding
 LINE_POINTS = 200
 SWING_STEPS = 8
 COMPANIONS = ("momentum", "beta1", "decay", "rho", "noise", "x")  # what goes well with a rate, best first
-KEPT, RATES_KEPT = 48_000_000, 8_000_000  # bytes of cells and of rates that are kept, for all visitors
+KEPT, RATES_KEPT = 24_000_000, 4_000_000  # bytes of cells and of rates that are kept, for all visitors
 DISTANCES = (1, 2, 4, 8)  # cells between which fates are compared
 
 

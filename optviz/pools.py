@@ -11,7 +11,7 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-LOWER = 10  # by how much, as of `nice`: of a core that both want, a page gets nine tenths
+LOWER = 5  # by how much, as of `nice`: of a core that both want, a page gets three quarters
 LOWEST = 19
 
 
