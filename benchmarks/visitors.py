@@ -23,7 +23,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -408,12 +408,27 @@ def asked(address: str, *words: str, meanwhile: Callable[[], object] = lambda: N
     return json.loads(output)
 
 
-def served(crowd: str) -> tuple[dict[str, Any], list[float]]:
-    """What a crowd found on a fresh server, and its memory in MB: before the first visitor, and the most of it."""
+class Memory(NamedTuple):
+    """What a server took, in MB: before the first visitor, when one has seen all that the crowd will visit, and the
+    most of it."""
+
+    before: float
+    seen: float
+    most: float
+
+    def __str__(self) -> str:
+        each = (self.most - self.seen) / VISITORS
+        return f"{self.before:.0f} before the first visitor, {self.seen:.0f} after one, {each:.1f} more for each of all"
+
+
+def served(crowd: str) -> tuple[dict[str, Any], Memory]:
+    """What a crowd found on a fresh server, and the server's memory."""
     with serving(APP) as app:
-        memory = [resident(app.pid)]
+        before = resident(app.pid)
+        asyncio.run(warm_up(app.address, dict.fromkeys(CROWDS[crowd](number) for number in range(VISITORS))))
+        memory = [seen := resident(app.pid)]
         found = asked(app.address, crowd, meanwhile=lambda: memory.append(resident(app.pid)))
-    return found, [memory[0], max(memory)]
+    return found, Memory(before, seen, max(memory))
 
 
 def visitors() -> Readings:
@@ -423,7 +438,7 @@ def visitors() -> Readings:
     protocol (benchmarks/visitors.py), on the same machine; its share of a core is stated, and its own delays are in the
     times, which run from sending a move to reading that the script has finished. A move without a new picture, an
     exception on the page, a lost connection or no answer within 30 s is an error. Memory is the server's largest
-    resident set while they are there."""
+    resident set while they are there; what each adds is told from that after the one who has seen the page before."""
     found, memory = served("descent")
     return summary(found, memory)
 
@@ -448,8 +463,8 @@ def class_() -> Readings:
     return {"most": readings["most"], "errors": Reading(len(found["errors"]), "; ".join([*found["errors"][:1], steps]))}
 
 
-def summary(found: Mapping[str, Any], memory: Sequence[float]) -> Readings:
-    """The readings of what the generator found, and of the memory before and at most. Without a counted move there are
+def summary(found: Mapping[str, Any], memory: Memory) -> Readings:
+    """The readings of what the generator found, and of the memory. Without a counted move there are
     no times, and no bar is met."""
     pages, errors = found["times"], found["errors"]
     times = [one for own in pages.values() for one in own] or [float("nan")]
@@ -457,13 +472,13 @@ def summary(found: Mapping[str, Any], memory: Sequence[float]) -> Readings:
     moves = f"{count:,} moves in {MEASURED:.0f} s; the generator took {found['share']:.0%} of a core"
     slow = sorted(((float(np.percentile(own, 95)), page) for page, own in pages.items() if own), reverse=True)
     by_page = "".join(f"; {Path(page).stem} {1e3 * most:.0f}" for most, page in slow) if len(slow) > 1 else ""
-    before, most = memory
-    each = f"{before:.0f} before the first visitor"
     return {
         "median": Reading(1e3 * float(np.median(times)), moves),
         "most": Reading(1e3 * float(np.percentile(times, 95)), f"slowest {seconds(max(times))}{by_page}"),
         "errors": Reading(len(errors), errors[0] if errors else ""),
-        "memory": Missing("not measured: the system has no /proc") if np.isnan(most) else Reading(most, each),
+        "memory": Missing("not measured: the system has no /proc")
+        if np.isnan(memory.most)
+        else Reading(memory.most, str(memory)),
     }
 
 

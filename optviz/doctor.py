@@ -69,7 +69,8 @@ def outcome(
     run: Trajectory, minima: Sequence[Minimum], window: tuple[float, float, float, float], tolerance: float
 ) -> Outcome:
     """Apply the rules of STATES to a run in the plane."""
-    diagonal, at = diagonal_of(window), lost_at(run, window)
+    diagonal, gone = diagonal_of(window), lost(run.theta, run.loss, window)
+    at = int(np.argmax(gone)) if gone.any() else None
     nearest = min(minima, key=lambda m: math.dist((m.x, m.y), run.theta[-1]), default=None) if at is None else None
     lowest = min((m.value for m in minima), default=None)
     arrived = None
@@ -89,13 +90,13 @@ def outcome(
     )
 
 
-def lost_at(run: Trajectory, window: tuple[float, float, float, float]) -> int | None:
-    """The first step after which a run in the plane has diverged; None if it never does."""
-    centre, radius = fence(window, run.theta[0])
+def lost(theta: np.ndarray, loss: np.ndarray, window: tuple[float, float, float, float]) -> np.ndarray:
+    """At which points (…, t) of runs in the plane, which start at one place, they have diverged; θ is (…, t, 2)."""
+    centre, radius = fence(window, theta.reshape(-1, 2)[0])
     with np.errstate(over="ignore", invalid="ignore"):
-        near = _lengths(run.theta - centre) <= radius
-        lost = ~(near & np.isfinite(run.loss))  # NaN compares as not near
-    return int(np.argmax(lost)) if lost.any() else None
+        away = theta - centre
+        near = np.sqrt(np.einsum("...j,...j->...", away, away)) <= radius
+        return ~(near & np.isfinite(loss))  # NaN compares as not near
 
 
 def diagonal_of(window: tuple[float, float, float, float]) -> float:

@@ -300,30 +300,30 @@ def _course(on: Experiment, racer: Racer, seeds: tuple[int, ...]) -> Course:
     """The race of one optimizer: a whole run for each seed, as the descent laboratory has it."""
     every = max(1, math.ceil(on.steps / (MOMENTS - 1)))
     steps = np.minimum(np.arange(math.ceil(on.steps / every) + 1) * every, on.steps)
-    problem, rule, least, rounding = on.problem, racer.rule, _least(on), _rounding(on)
-    heights = np.empty((len(seeds), len(steps)))
-    found: dict[str, list[float]] = {name: [] for name in CHOOSING}
-    for i, seed in enumerate(seeds):
-        with np.errstate(all="ignore"):
-            run = descend(replace(problem, seed=seed), rule, on.steps)
-            lost = doctor.lost_at(run, on.entry.window) is not None
-            height = run.loss - least
-            heights[i] = height[steps]
-            mean = float(_mean(heights[i], rounding))
-        numbers = {"final": height[-1], "lowest": height.min(), "steps": _settled(height, on.tolerance), "mean": mean}
-        for name in CHOOSING:
-            found[name].append(math.inf if lost else float(numbers[name]))
-    heights[~np.isfinite(heights)] = math.inf
-    quartiles = np.stack([_quantile(heights.T, share) for share in (0.25, 0.5, 0.75)])
-    medians = {name: float(_quantile(np.array(values), 0.5)) for name, values in found.items()}
-    return Course(steps, quartiles, medians, seeds[int(_middle(np.array(found["final"])))])
+    problem, rule, least = on.problem, racer.rule, _least(on)
+    with np.errstate(all="ignore"):
+        runs = [descend(replace(problem, seed=seed), rule, on.steps) for seed in seeds]
+        losses, thetas = (np.stack([getattr(run, part) for run in runs]) for part in ("loss", "theta"))
+        height = losses - least
+        lost = doctor.lost(thetas, losses, on.entry.window).any(axis=1)
+        numbers = {
+            "final": height[:, -1],
+            "lowest": height.min(axis=1),
+            "steps": _settled(height, on.tolerance),
+            "mean": _mean(height[:, steps], _rounding(on)),
+        }
+    numbers = {name: np.where(lost, math.inf, numbers[name]) for name in CHOOSING}
+    shown = np.where(np.isfinite(height[:, steps]), height[:, steps], math.inf)
+    quartiles = np.stack([_quantile(shown.T, share) for share in (0.25, 0.5, 0.75)])
+    medians = {name: float(_quantile(values, 0.5)) for name, values in numbers.items()}
+    return Course(steps, quartiles, medians, seeds[int(_middle(numbers["final"]))])
 
 
-def _settled(height: np.ndarray, tolerance: float) -> float:
-    """Steps after which a height stays within the tolerance; infinite if it does not."""
-    outside = np.flatnonzero(~(height <= tolerance))
-    last = int(outside[-1]) if outside.size else -1
-    return math.inf if last == len(height) - 1 else last + 1.0
+def _settled(height: np.ndarray, tolerance: float) -> np.ndarray:
+    """Steps after which heights (runs, steps + 1) stay within the tolerance, (runs,); infinite if they do not."""
+    outside, count = ~(height <= tolerance), height.shape[1]
+    last = np.where(outside.any(axis=1), count - 1 - np.argmax(outside[:, ::-1], axis=1), -1)
+    return np.where(last == count - 1, math.inf, last + 1.0)
 
 
 def _rounding(on: Experiment) -> float:

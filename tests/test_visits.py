@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks import soak
 from benchmarks.report import Bar, Line, Reading
-from benchmarks.visitors import FIRST, Visitor, opened, order, steps_of, summary
+from benchmarks.visitors import FIRST, Memory, Visitor, opened, order, steps_of, summary
 from benchmarks.visits import CROWDS, TRAINING, VISITS, Visit, own
 from browsing import in_a_thread
 from optviz import basin_map, calibration, cloud, experiment, fair_race, phase_map, range_test, stability, taylor
@@ -94,9 +94,9 @@ def test_what_goes_wrong_is_told(server):
 
 def test_the_summary_names_the_slow_pages():
     found = {"times": {"app.py": [0.1] * 9, "pages/descent.py": [0.2]}, "errors": ["one"], "share": 0.5}
-    readings = summary(found, [300.0, 450.0])
+    readings = summary(found, Memory(70.0, 300.0, 450.0))
     assert readings["errors"] == Reading(1, "one")
-    assert readings["memory"] == Reading(450, "300 before the first visitor")
+    assert readings["memory"] == Reading(450, "70 before the first visitor, 300 after one, 1.5 more for each of all")
     assert str(Line(Bar("", "ms", at_most=150), readings["median"])).endswith("| ≤ 150 ms | met |")
     most = readings["most"]
     assert isinstance(most, Reading)
