@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from optviz.ui.frame import frame
+from optviz.ui.frame import alone, frame
 
 opened = frame("pages/calibration.py")  # this goes to the browser before the rest is imported
 
@@ -45,7 +45,8 @@ def laboratory() -> None:
             optimizers_choice(desk)
         else:
             run_buttons(desk)
-        st.fragment(curves, run_every=ticking(desk))()
+        with alone():
+            st.fragment(curves, run_every=ticking(desk))()
 
 
 @in_turn("calibration")

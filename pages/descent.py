@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from optviz.ui.frame import frame
+from optviz.ui.frame import alone, frame
 
 opened = frame("pages/descent.py")  # this goes to the browser before the rest is imported
 
@@ -38,7 +38,8 @@ def laboratory() -> None:
         with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
             look_panel(desk)
             export_panel(desk)
-        race(controls)
+        with alone():
+            race(controls)
         states(desk)
 
 

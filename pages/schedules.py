@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from optviz.ui.frame import frame
+from optviz.ui.frame import alone, frame
 
 opened = frame("pages/schedules.py")  # this goes to the browser before the rest is imported
 
@@ -45,7 +45,8 @@ def laboratory() -> None:
                 claim_panel(desk, NETWORK_RATE_CLAIMS)
                 job = job_of(desk)
                 run_buttons(desk, job)
-                live()
+                with alone():
+                    live()
                 training_export_panel(desk, job, titles(experiment))
             else:
                 claim = st.container()

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from optviz.ui.frame import frame
+from optviz.ui.frame import alone, frame
 
 opened = frame("pages/training.py")  # this goes to the browser before the rest is imported
 
@@ -45,7 +45,8 @@ def laboratory() -> None:
         desk.publish()  # before what takes long: see tiles.py
         claim_panel(desk, ON_NETWORKS)
         run_panel(desk, job)
-        live()
+        with alone():
+            live()
         training_export_panel(desk, job)
 
 

@@ -212,6 +212,7 @@ def test_what_is_hidden_comes_back_and_type_is_large_until_one_leaves(speaker):
     speaker.until_query(lambda query: query == {"claim": ["A1"]}, "nothing of the presentation in the address")
     speaker.page.locator(CLAIM).wait_for(state="visible")
     assert speaker.size() == 16
+    speaker.page.locator(".oz-present-begin[aria-keyshortcuts=p]").wait_for()  # until then nothing hears the key
     speaker.page.keyboard.press("p")
     query = speaker.until_query(lambda query: "present" in query, "presented again")
     assert query == {"claim": ["A1"], **fields_of(Lecture(hide=("controls", "navigation", "tools")))}

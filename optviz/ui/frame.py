@@ -13,12 +13,15 @@ import os
 import shutil
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import plotly
 import streamlit as st
 from streamlit.elements import exception
+from streamlit.errors import FragmentHandledException
 
 from optviz.lecture import Lectures
 from optviz.ui import present
@@ -285,6 +288,14 @@ def keep_programs() -> None:
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
     except OSError as error:  # a read-only home costs a second at each start, nothing else
         logging.getLogger(__name__).warning("Compiled programs are not kept: %s", error)
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """A fragment within that fails has said so in its own place. What stands around it is made all the same: else the
+    sentence would stand there a second time, where no control of the fragment draws it anew."""
+    with suppress(FragmentHandledException):
+        yield
 
 
 def _say_sorry() -> None:

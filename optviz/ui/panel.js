@@ -1,15 +1,15 @@
 /*
  * A panel of controls, drawn from data:
- *   data = { heard, parts: [part] }, as bytes,  part = { name, value, text, parts, spec }
+ *   data = { heard, session, parts: [part] }, as bytes,  part = { name, value, text, parts, spec }
  * where `spec` is the JSON text of { kind, label, help, term, … }, with the kinds that `controls` below has. It says all
  * that does not depend on a part's value; as long as it is the same, the control stays the same, with its focus.
  *
  * What the hand does goes back as the trigger `moves` = [[count, name, value]]. Python answers with `heard`, the last
  * count it knows. A message carries every move that was not heard yet, because a busy server may pass over one, and a
- * control with such a move stays as the hand has set it. Numbers that are typed are sent as text.
+ * control with such a move stays as the hand has set it. A new `session` has heard none of them, and gets them again. Numbers that are typed are sent as text.
  */
 
-const UNHEARD = 10_000 // ms after which a move without an answer is given up, and the control shows what Python last said
+const UNHEARD = 10_000 // ms after which a move that an idle server has not answered is given up, and the control shows what Python last said
 
 const TELLING = 80 // ms between two messages of a slider that tells while it is dragged
 
@@ -17,19 +17,19 @@ const panels = new WeakMap()
 let ids = 0
 
 export default function ({ data, parentElement, setTriggerValue }) {
-  const { heard, parts } = JSON.parse(new TextDecoder().decode(data))
+  const { heard, session, parts } = JSON.parse(new TextDecoder().decode(data))
   let panel = panels.get(parentElement)
   if (!panel || !parentElement.contains(panel.root)) {
     const root = parentElement.querySelector(".oz-panel-root")
-    panel = { root, nodes: new Map(), unheard: [], sent: heard, heard, timer: 0 }
+    panel = { root, nodes: new Map(), unheard: [], sent: heard, session, timer: 0 }
     panels.set(parentElement, panel)
   }
   panel.trigger = setTriggerValue
   panel.sent = Math.max(panel.sent, heard)
   panel.unheard = panel.unheard.filter(([count]) => count > heard)
-  // A server that counts anew was not there when the hand moved.
-  if (heard < panel.heard && panel.unheard.length) panel.trigger("moves", [...panel.unheard])
-  panel.heard = heard
+  // Another server, or the same one started anew, was not there when the hand moved.
+  if (session !== panel.session && panel.unheard.length) panel.trigger("moves", [...panel.unheard])
+  panel.session = session
   panel.parts = parts
   sync(panel)
 }
@@ -68,12 +68,20 @@ function mover(panel, name) {
     if (typeof value === "number" && panel.unheard.at(-1)?.[1] === name) panel.unheard.pop()
     panel.unheard.push([++panel.sent, name, value])
     panel.trigger("moves", [...panel.unheard])
-    clearTimeout(panel.timer)
-    panel.timer = setTimeout(() => {
-      panel.unheard = []
-      if (panel.root.isConnected) sync(panel)
-    }, UNHEARD)
+    expectAnswer(panel)
   }
+}
+
+/** A server that is away or still at work may answer yet: as long as it is, nothing is given up. */
+function expectAnswer(panel) {
+  clearTimeout(panel.timer)
+  panel.timer = setTimeout(() => {
+    const { testConnectionState: connection, testScriptState: script } =
+      document.querySelector("[data-testid=stApp]")?.dataset ?? {}
+    if (connection !== "CONNECTED" || script !== "notRunning") return expectAnswer(panel)
+    panel.unheard = []
+    if (panel.root.isConnected) sync(panel)
+  }, UNHEARD)
 }
 
 function make(tag, className, attributes = {}, ...children) {

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 import streamlit as st
@@ -162,7 +163,8 @@ def panel(desk: Desk, name: str, parts: Callable[[], Sequence[Part]]) -> None:
             st.session_state[heard] = moves[-1][0]
             desk.take(changes(moves))
 
-    data = {"heard": st.session_state.get(heard, 0), "parts": [part.shown() for part in parts()]}
+    session = st.session_state.setdefault("session", token_hex(4))
+    data = {"heard": st.session_state.get(heard, 0), "session": session, "parts": [part.shown() for part in parts()]}
     _PANEL(key=key, data=json.dumps(data).encode(), on_moves_change=used)  # as bytes: Streamlit writes JSON twice
 
 
