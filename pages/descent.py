@@ -15,7 +15,7 @@ from optviz.ui.lesson import claim_panel, measured_on
 from optviz.ui.looks import look_panel
 from optviz.ui.opening import open_desk
 from optviz.ui.presets import RAVINE
-from optviz.ui.race import controls_panel, formulas, memory_panel, stage_panel, states, surface_choice, table
+from optviz.ui.race import controls_panel, formulas, memory_panel, stage_panel, states, surface_choice
 from optviz.ui.turns import in_turn
 
 desk = open_desk(
@@ -52,7 +52,6 @@ def race(controls: DeltaGenerator) -> None:
         desk.say()
         claim = st.container() if desk.preset else None
         runs = stage_panel(desk)
-        table(desk, runs)
         memory_panel(desk, runs)
         if claim:  # last, because it may have to run more than the race itself
             with claim:

@@ -433,10 +433,12 @@ def test_a_message_that_is_no_move_is_passed_over(descent, moves):
 
 def test_a_diverging_run_is_named(descent):
     open_experiment(descent, Experiment(Pick("rosenbrock"), (Racer(Pick("sgd", {"lr": 1.0})),)))
-    (racer,) = drawn(descent)["racers"]
+    record = drawn(descent)
+    (racer,), (row,) = record["racers"], record["table"]["rows"]
     assert racer["state"] == f"diverged at step {racer['stop']}"
-    (table,) = [element.value for element in descent.markdown if element.value.startswith("| Racer |")]
-    assert f"| :red[**{racer['state']}**] |" in table
+    assert record["table"]["head"][row["bad"]] == "State"
+    assert row["cells"][row["bad"]] == racer["state"]
+    assert row["color"] == racer["color"]
 
 
 def test_a_surface_is_sent_once(descent):

@@ -104,8 +104,12 @@ def test_start_trains_to_the_end_and_the_table_says_how_well(laboratory):
     record = drawn(at)
     assert record["steps"] > 1
     assert record["live"] is None
-    table = next(element.value for element in at.markdown if "Accuracy, test" in element.value)
-    assert table.count("%") == 6  # three parts of two configurations
+    table = record["table"]
+    accuracies = [i for i, name in enumerate(table["head"]) if name.startswith("Accuracy")]
+    assert len(accuracies) == 3
+    assert [row["cells"][0] for row in table["rows"]] == ["SGD", "Adam"]
+    assert all(row["cells"][i].endswith("%") for row in table["rows"] for i in accuracies)
+    assert all(len(row["cells"]) == len(table["head"]) for row in table["rows"])
 
 
 def test_one_step_and_one_epoch_and_the_same_weights_again(laboratory):

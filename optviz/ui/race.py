@@ -37,7 +37,7 @@ from optviz.ui.controls import control, folded, show
 from optviz.ui.desk import Desk
 from optviz.ui.panel import Action, Box, Choice, Field, Part, Words, panel
 from optviz.ui.parts import field_of, start_box, surface_numbers
-from optviz.ui.stage import stage
+from optviz.ui.stage import Row, Table, stage
 
 OWN = "="  # stands in the list of surfaces for every formula of the visitor's own
 FIRST_FORMULA = "x^2 + 10y^2 + 3 sin(3x)"
@@ -342,7 +342,8 @@ def stage_panel(desk: Desk, **options: bool) -> list[Run]:
     index = _index(desk)
     anatomy = dissection(desk.experiment, live, index) if desk.experiment.anatomy and live else None
     data = race(desk.experiment, runs, autoplay=True, drag=_drag(desk), anatomy=anatomy, **options)
-    stage(data, key=key, start=desk.callback(clicked), drag=near, drop=desk.callback(dropped))
+    table = None if options.get("compact") else outcomes(runs)
+    stage(data, key=key, table=table, start=desk.callback(clicked), drag=near, drop=desk.callback(dropped))
     return runs
 
 
@@ -357,12 +358,12 @@ def _drag(desk: Desk) -> dict[str, Any] | None:
     return dragging(desk.experiment, index, name if name in names else names[0], with_family=wanted)
 
 
-def table(desk: Desk, runs: Sequence[Run]) -> None:
+def outcomes(runs: Sequence[Run]) -> Table:
     """How each run ended, by the rules that `states` tells."""
-    rows = [_row(run) for run in runs]
-    if rows:  # as Markdown: a data frame would cost more time than the race
-        lines = [list(rows[0]), ["---"] * len(rows[0]), *(list(row.values()) for row in rows)]
-        st.markdown("\n".join(f"| {' | '.join(line)} |" for line in lines))
+    return Table(
+        ["Racer", "State", "Final f", "Nearest minimum", "Distance to it", "Steps to lowest f"],
+        [_row(run) for run in runs],
+    )
 
 
 def states(desk: Desk) -> None:
@@ -386,16 +387,15 @@ def memory_panel(desk: Desk, runs: Sequence[Run]) -> None:
             st.code("\n".join(lines), language=None)
 
 
-def _row(run: Run) -> dict[str, str]:
+def _row(run: Run) -> Row:
     outcome = run.outcome
     nearest = outcome.nearest
-    return {
-        "Racer": f":{style(run.racer.optimizer.key).hue}[●] {run.label}",
-        "State": f":red[**{outcome.sentence}**]" if outcome.state == "diverged" else outcome.sentence,
-        "Final f": number(outcome.loss),
-        "Nearest minimum": f"({number(nearest.x)}, {number(nearest.y)}), f = {number(nearest.value)}"
-        if nearest
-        else "none",
-        "Distance to it": number(outcome.distance) if nearest else "–",
-        "Steps to lowest f": "not reached" if outcome.arrived is None else str(outcome.arrived),
-    }
+    cells = [
+        run.label,
+        outcome.sentence,
+        number(outcome.loss),
+        f"({number(nearest.x)}, {number(nearest.y)}), f = {number(nearest.value)}" if nearest else "none",
+        number(outcome.distance) if nearest else "–",
+        "not reached" if outcome.arrived is None else str(outcome.arrived),
+    ]
+    return Row(style(run.racer.optimizer.key).color, cells, bad=1 if outcome.state == "diverged" else None)

@@ -10,7 +10,7 @@ import functools
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import streamlit as st
 from streamlit.components.v2 import component
@@ -37,6 +37,22 @@ export default function (component) {
 )
 
 
+class Row(NamedTuple):
+    """A row of the stage's table: who it is about and in which colour that is drawn, its cells, and which of them, if
+    any, says that something went wrong."""
+
+    color: str
+    cells: list[str]
+    bad: int | None = None
+
+
+class Table(NamedTuple):
+    """What stands below the pictures, as text."""
+
+    head: list[str]
+    rows: list[Row]
+
+
 SENT_AT_MOST = 64  # figures and runs that a browser keeps
 PARTS_AT_MOST = 1000  # parts of pictures that it keeps
 
@@ -59,18 +75,18 @@ def plotly_sources() -> list[str]:
     return [*(f"static/js/{chunk.name}" for chunk in chunks), "app/static/plotly.min.js"]
 
 
-def stage(data: dict[str, Any], *, key: str, **on: Callable[[], None]) -> None:
-    """Show `data`. `start`, `drag` and `drop` are called when the visitor clicks the surface, is about to drag, and
-    lets go, `point` when a handle has been moved, `tick` when a run that goes on has been shown; what they are about is
-    in `st.session_state[key]` under the same name, as `main.js` describes it."""
+def stage(data: dict[str, Any], *, key: str, table: Table | None = None, **on: Callable[[], None]) -> None:
+    """Show `data`, with a `table` below. `start`, `drag` and `drop` are called when the visitor clicks the surface, is
+    about to drag, and lets go, `point` when a handle has been moved, `tick` when a run that goes on has been shown;
+    what they are about is in `st.session_state[key]` under the same name, as `main.js` describes it."""
     sent = st.session_state.setdefault(f"{key}-sent", set())
     panels = [_once(panel, sent) for panel in data["panels"]]
     racers = [_series_once(racer, sent) for racer in data["racers"]]
+    written = table and {"head": table.head, "rows": [row._asdict() for row in table.rows]}
+    shown = {**data, "panels": panels, "racers": racers, "table": written, "plotly": plotly_sources()}
     _STAGE(
         key=key,
-        data=json.dumps(
-            {**data, "panels": panels, "racers": racers, "plotly": plotly_sources()}
-        ).encode(),  # else it is written twice
+        data=json.dumps(shown).encode(),  # else it is written twice
         on_missing_change=sent.clear,
         on_start_change=on.get("start", _nothing),
         on_drag_change=on.get("drag", _nothing),

@@ -40,6 +40,7 @@ from optviz.training import (
     Configuration,
     Net,
     Own,
+    Progress,
     Training,
 )
 from optviz.training_link import read_hidden
@@ -48,7 +49,7 @@ from optviz.ui.controls import control, folded, show
 from optviz.ui.desk import Desk
 from optviz.ui.jobs import Glance, Job, busy, job_of_visitor
 from optviz.ui.lesson import measured_or_stopped, say_verdict
-from optviz.ui.stage import stage
+from optviz.ui.stage import Row, Table, stage
 
 UPLOAD = "="  # stands in the list of data sets for a visitor's own table
 TICK = 40  # ms between two looks at a run that goes on, if it is the only one
@@ -494,8 +495,7 @@ def live_panel(desk: Desk[Training], job: Job) -> Glance:
         live=TICK * max(1, busy()) if glance.running else None,  # a class looks less often, and the server keeps up
         memo=glance.memo,
     )
-    stage(record, key=desk.key("stage"), tick=_nothing)
-    _summary(glance)
+    stage(record, key=desk.key("stage"), table=_summary(glance.training, glance.progress), tick=_nothing)
     return glance
 
 
@@ -561,31 +561,19 @@ def _duration(seconds: float) -> str:
     return f"{max(1, round(seconds))} s" if seconds < 90 else f"{seconds / 60:.0f} min"
 
 
-def _summary(glance: Glance) -> None:
-    """The configurations at the newest moment, as a table."""
-    assert glance.progress is not None
-    training, rows = glance.training, []
-    for name, racer, history in zip(
-        names(training), (one.racer for one in training.configurations), glance.progress.histories, strict=True
-    ):
+def _summary(training: Training, progress: Progress) -> Table:
+    """The configurations at the newest moment."""
+    classes, rows = training.task == "classification", []
+    parts = ("train", "validation", "test")
+    for name, one, history in zip(names(training), training.configurations, progress.histories, strict=True):
         stop = earliest_stop(history)
-        hue = style(racer.optimizer.key).hue
-        row = [
-            f":{hue}[●] {name}",
-            *(_median(getattr(history, f"{part}_loss")) for part in ("train", "validation", "test")),
-        ]
-        if training.task == "classification":
-            row += [
-                _median(getattr(history, f"{part}_accuracy"), share=True) for part in ("train", "validation", "test")
-            ]
-        row.append(f"step {stop[0]}, {number(stop[1])}" if stop else "–")
-        rows.append(row)
-    head = ["Configuration", *(f"Loss, {part}" for part in ("training", "validation", "test"))]
-    if training.task == "classification":
-        head += [f"Accuracy, {part}" for part in ("training", "validation", "test")]
-    head.append("Lowest validation loss")
-    lines = [head, ["---"] * len(head), *rows]
-    st.markdown("\n".join(f"| {' | '.join(line)} |" for line in lines))
+        cells = [name, *(_median(getattr(history, f"{part}_loss")) for part in parts)]
+        cells += [_median(getattr(history, f"{part}_accuracy"), share=True) for part in parts if classes]
+        cells.append(f"step {stop[0]}, {number(stop[1])}" if stop else "–")
+        rows.append(Row(style(one.racer.optimizer.key).color, cells))
+    said = ("training", "validation", "test")
+    head = ["Configuration", *(f"Loss, {part}" for part in said), *(f"Accuracy, {part}" for part in said if classes)]
+    return Table([*head, "Lowest validation loss"], rows)
 
 
 def _median(values: Any, share: bool = False) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 _HERE = Path(__file__).parent
 _SCRIPTS = (
     *("main", "library", "panels", "figures", "pixels", "ink", "marks", "legend", "player", "drag", "pointer"),
-    *("anatomy", "moments", "ground", "crowd", "handles", "save", "sketch"),
+    *("anatomy", "moments", "ground", "crowd", "handles", "results", "save", "sketch"),
 )
 
 

@@ -31,6 +31,7 @@
  *     scales: { light, dark },
  *     time: null | { values: base64 of float32, the steps taken at each frame, end, epoch: steps in one, or null },
  *     live: null | ms after which the stage asks for more, by the trigger `tick`,
+ *     table: null | { head: [text], rows: [{ color, cells: [text], bad: null | the number of a cell }] },
  *     anatomy: null | one racer's steps taken apart, as figures/dissection.py writes them,
  *     drag: null | { racer, name, label, choices: [{ name, label }], values, texts, at, steps, id,
  *                    family: null | { every, series: { name: base64 of float32, member after member } } } }
@@ -141,8 +142,10 @@ function createStage(parent) {
   stage.player = createPlayer(stage);
   stage.drag = createDrag(stage);
   stage.anatomy = createAnatomy(stage);
+  stage.results = createResults();
   stage.board.append(stage.planes, stage.curves);
   root.append(stage.legend, stage.note, stage.strips, stage.board, stage.player.bar, stage.drag.bar, stage.anatomy.box);
+  root.append(stage.results);
   root.addEventListener("keydown", (event) => onKey(stage, event));
   root.probe = () => probe(stage);
   stage.refit = () => {
@@ -189,6 +192,7 @@ function receive(stage, data) {
   setSteps(stage, data.steps, first);
   syncDrag(stage);
   syncAnatomy(stage);
+  syncResults(stage);
   if (stage.shape !== shapeOf(stage)) arrange(stage);
   redraw(stage);
   askMore(stage);

@@ -15,8 +15,16 @@ function syncPanels(stage, revised) {
     panel.stale = true;
     describePanel(stage, panel);
     if (spec.at) describeStrip(stage, panel);
-    panel.home.append(panel.box); // keeps the order of the data
   }
+  for (const home of [stage.planes, stage.strips, stage.curves]) {
+    const boxes = specs.map(({ name }) => stage.panels.get(name)).filter((panel) => panel.home === home).map(({ box }) => box);
+    inOrder(home, boxes);
+  }
+}
+
+/** Puts nodes into a box, in their order; one that is at its place already stays, as to put it back is to lay it out anew. */
+function inOrder(box, nodes) {
+  nodes.forEach((node, i) => box.children[i] === node || box.insertBefore(node, box.children[i] ?? null));
 }
 
 function createPanel(stage, spec) {
