@@ -1,9 +1,11 @@
 """Trainings that go on beside the page: what a visitor does to one changes when it works, never what it computes."""
 
 import gc
+import threading
 import time
 import weakref
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -58,6 +60,41 @@ def test_a_job_trains_to_the_last_epoch(whole):
     np.testing.assert_array_equal(progress(glance).histories[0].loss, whole.histories[0].loss)
     job.start()  # there is nothing left to do
     assert not job.glance().running
+
+
+def test_a_look_waits_for_what_it_has_not_seen(monkeypatch):
+    monkeypatch.setattr(jobs, "NEWS", 600)
+    job = Job(SMALL)
+    job.start()
+    seen, steps = job.glance().place, []
+    while job.glance().running:
+        glance = job.glance(seen)
+        assert glance.place != seen or not glance.running
+        seen = glance.place
+        steps.append(seen[1])
+    assert steps == sorted(steps)
+    assert steps[-1] == SMALL.steps
+    assert job.glance(seen).place == seen  # nothing is coming, so it does not wait
+
+
+def test_a_pause_is_news(monkeypatch):
+    monkeypatch.setattr(jobs, "NEWS", 600)
+    stuck, go_on = threading.Event(), threading.Event()
+
+    def begin(training: Training) -> Progress:
+        stuck.set()
+        assert go_on.wait(60)
+        raise RuntimeError("it is not wanted")
+
+    monkeypatch.setattr(jobs, "begin", begin)
+    job = Job(SMALL)
+    job.start()
+    assert stuck.wait(60)
+    with ThreadPoolExecutor(1) as pool:
+        looking = pool.submit(job.glance, job.glance().place)
+        job.pause()
+        assert not looking.result(60).running
+    go_on.set()
 
 
 def rest(job: Job) -> Glance:

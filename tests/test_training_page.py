@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from streamlit.components.v2.bidi_component.constants import EVENT_DELIM
+from streamlit.runtime.state.session_state import STREAMLIT_INTERNAL_KEY_PREFIX
 from streamlit.testing.v1 import AppTest
 
 from optviz.datasets import DATASETS
@@ -110,6 +112,28 @@ def test_start_trains_to_the_end_and_the_table_says_how_well(laboratory):
     assert [row["cells"][0] for row in table["rows"]] == ["SGD", "Adam"]
     assert all(row["cells"][i].endswith("%") for row in table["rows"] for i in accuracies)
     assert all(len(row["cells"]) == len(table["head"]) for row in table["rows"])
+
+
+def test_every_question_of_the_stage_has_another_answer(laboratory):
+    """The browser does not call a component whose data are as before, and the stage would wait for an answer."""
+    at = open_training(laboratory, QUICK)
+    record = drawn(at)
+    for number in (1, 2):
+        ask(at, number)
+        before, record = record, drawn(at)
+        assert record != before
+        assert {**record, "look": before["look"]} == before
+    at.run()
+    assert drawn(at) == record  # it was not the stage that asked
+
+
+def ask(at: AppTest, number: int) -> AppTest:
+    """What a browser sends when the stage asks for more."""
+    shown = next(node.proto for node in at.get("bidi_component") if node.proto.component_name.endswith("optviz_stage"))
+    states = at._tree.get_widget_states()
+    events = f"{STREAMLIT_INTERNAL_KEY_PREFIX}_{shown.id}{EVENT_DELIM}events"
+    states.widgets.add(id=events, json_trigger_value=json.dumps([{"event": "tick", "value": number}]))
+    return at._run(states)
 
 
 def test_one_step_and_one_epoch_and_the_same_weights_again(laboratory):

@@ -32,6 +32,7 @@ from optviz.training import Progress, Training, advance, begin
 
 SLICE = 0.06  # seconds of work at a time
 UNSEEN = LIMITS.unseen_seconds  # seconds without a look after which a job pauses
+NEWS = 0.25  # seconds that a look waits for something new: a look costs the server and the browser more than waiting
 LEFT = LIMITS.left_seconds  # and if the page was closed; a connection that is lost for a moment costs nothing
 WORKERS = max(1, (os.cpu_count() or 2) - 1)  # one core stays for those who move sliders
 
@@ -52,6 +53,11 @@ class Glance(NamedTuple):
     problem: str  # why it stopped, in words; "" if nothing is wrong
     memo: dict[str, Any]  # what pictures of this run have been made
 
+    @property
+    def place(self) -> tuple[str, int]:
+        """Which moment of which run this is."""
+        return self.run, self.progress.step if self.progress else -1
+
 
 class Job:
     """One visitor's training, and how far it has come."""
@@ -61,13 +67,15 @@ class Job:
     def __init__(self, training: Training, present: Callable[[], bool] = lambda: True):
         """`present()` says whether the visitor still has the page open."""
         self._lock = threading.Lock()
+        self._news = threading.Condition(self._lock)
         self._present = present
         self._training = training
-        self._anew()
+        with self._lock:
+            self._anew()
         with _jobs_lock:
             _jobs.add(self)
 
-    def _anew(self) -> None:
+    def _anew(self) -> None:  # with the lock held
         Job._count += 1
         self._run = f"run{id(self):x}-{Job._count}"
         self._progress: Progress | None = None
@@ -78,14 +86,20 @@ class Job:
         self._problem = ""
         self._memo: dict[str, Any] = {}
         self._seen = time.monotonic()
+        self._news.notify_all()
 
-    def glance(self) -> Glance:
-        """How far it has come; it counts as a sign that somebody is looking."""
+    def glance(self, seen: tuple[str, int] | None = None) -> Glance:
+        """How far it has come; it counts as a sign that somebody is looking. Who has `seen` a place waits while the run
+        goes on and is still there, NEWS seconds at most."""
         with self._lock:
             self._seen = time.monotonic()
-            step = self._progress.step if self._progress else 0
-            left = (self._training.steps - step) / self._speed if self._speed and self._running else None
-            return Glance(self._run, self._training, self._progress, self._running, left, self._problem, self._memo)
+            self._news.wait_for(lambda: not self._running or self._now().place != seen, NEWS)
+            return self._now()
+
+    def _now(self) -> Glance:  # with the lock held
+        step = self._progress.step if self._progress else 0
+        left = (self._training.steps - step) / self._speed if self._speed and self._running else None
+        return Glance(self._run, self._training, self._progress, self._running, left, self._problem, self._memo)
 
     def start(self, steps: int | None = None) -> None:
         """Go on, for so many steps, or to the end of the planned run."""
@@ -142,6 +156,7 @@ class Job:
         """Stop after the present slice."""
         with self._lock:
             self._running = False
+            self._news.notify_all()
 
     def reset(self) -> None:
         """Back to the same initial weights."""
@@ -197,6 +212,7 @@ class Job:
                 self._busy = False
                 if self._running:
                     self._queue()
+                self._news.notify_all()
 
     def _guarded(self, run: str, work: Callable[[], Progress]) -> Progress | None:
         """What `work` gives; None if it fails, which is said to the visitor, for the thread must live."""

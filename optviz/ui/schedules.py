@@ -52,7 +52,7 @@ from optviz.ui.jobs import Glance, Job, busy, job_of_visitor
 from optviz.ui.panel import Action, Box, Choice, Field, Part, Words, panel
 from optviz.ui.race import conditions, surface_choice, surface_controls
 from optviz.ui.stage import stage
-from optviz.ui.training import TICK, data_panel, status
+from optviz.ui.training import TICK, asked, data_panel, news_of, status
 
 COMPARED = (
     {LR: Pick("step_decay")},
@@ -466,7 +466,7 @@ def run_buttons(desk: Desk[Runs], job: Job) -> None:
 def network_stage(desk: Desk[Runs], job: Job) -> Glance:
     """The schedules' courses, and the networks as they learn. While they do, the stage asks for more. Returns what it
     drew."""
-    glance = job.glance()
+    glance = news_of(desk, job)
     status(desk, glance, titles(glance.training))  # type: ignore[arg-type]  (it is a Training that lies on the desk)
     if glance.progress is None:
         return glance
@@ -485,15 +485,11 @@ def network_stage(desk: Desk[Runs], job: Job) -> Glance:
         with_strips(record, training, courses, min(index, len(training.configurations) - 1)),
         key=key,
         point=desk.callback(_dragged(desk, key)),
-        tick=_nothing,
+        tick=asked(desk),
     )
     _network_table(training, glance)
     memories(desk, glance.progress.states)
     return glance
-
-
-def _nothing() -> None:
-    """The stage asks for more: the fragment runs again, and that is all."""
 
 
 def _network_table(training: Training, glance: Glance) -> None:

@@ -82,8 +82,15 @@ def stage(data: dict[str, Any], *, key: str, table: Table | None = None, **on: C
     sent = st.session_state.setdefault(f"{key}-sent", set())
     panels = [_once(panel, sent) for panel in data["panels"]]
     racers = [_series_once(racer, sent) for racer in data["racers"]]
+    looks = f"{key}-looks"
+
+    def looked() -> None:
+        st.session_state[looks] = st.session_state.get(looks, 0) + 1
+        on.get("tick", _nothing)()
+
     written = table and {"head": table.head, "rows": [row._asdict() for row in table.rows]}
     shown = {**data, "panels": panels, "racers": racers, "table": written, "plotly": plotly_sources()}
+    shown["look"] = st.session_state.get(looks, 0)  # a browser is not told of data that are as before
     _STAGE(
         key=key,
         data=json.dumps(shown).encode(),  # else it is written twice
@@ -92,7 +99,7 @@ def stage(data: dict[str, Any], *, key: str, table: Table | None = None, **on: C
         on_drag_change=on.get("drag", _nothing),
         on_drop_change=on.get("drop", _nothing),
         on_point_change=on.get("point", _nothing),
-        on_tick_change=on.get("tick", _nothing),
+        on_tick_change=looked,
     )
 
 

@@ -483,7 +483,7 @@ def live_panel(desk: Desk[Training], job: Job) -> Glance:
     """How far the run has come, in pictures and numbers. While it goes on, the stage asks for more. Returns what it
     drew."""
     job.measure()
-    glance = job.glance()
+    glance = news_of(desk, job)
     status(desk, glance)
     if glance.progress is None:
         return glance
@@ -495,12 +495,26 @@ def live_panel(desk: Desk[Training], job: Job) -> Glance:
         live=TICK * max(1, busy()) if glance.running else None,  # a class looks less often, and the server keeps up
         memo=glance.memo,
     )
-    stage(record, key=desk.key("stage"), table=_summary(glance.training, glance.progress), tick=_nothing)
+    stage(record, key=desk.key("stage"), table=_summary(glance.training, glance.progress), tick=asked(desk))
     return glance
 
 
-def _nothing() -> None:
-    """The stage asks for more: the fragment runs again, and that is all."""
+def news_of(desk: Desk, job: Job) -> Glance:
+    """The run as it stands. If it was the stage that asked for more, it is answered when there is more; in a class,
+    whose runs wait for one another, at once."""
+    waits = st.session_state.pop(desk.key("asked"), False) and busy() == 1
+    glance = job.glance(st.session_state.get(desk.key("looked")) if waits else None)
+    st.session_state[desk.key("looked")] = glance.place
+    return glance
+
+
+def asked(desk: Desk) -> Callable[[], None]:
+    """What happens when the stage asks for more: the fragment runs again, and `news_of` knows why."""
+
+    def ticked() -> None:
+        st.session_state[desk.key("asked")] = True
+
+    return ticked
 
 
 def claim_verdict(desk: Desk, glance: Glance) -> None:

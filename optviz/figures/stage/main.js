@@ -31,6 +31,7 @@
  *     scales: { light, dark },
  *     time: null | { values: base64 of float32, the steps taken at each frame, end, epoch: steps in one, or null },
  *     live: null | ms after which the stage asks for more, by the trigger `tick`,
+ *     look: how many `tick` have been answered, so that an answer without news is one too,
  *     table: null | { head: [text], rows: [{ color, cells: [text], bad: null | the number of a cell }] },
  *     anatomy: null | one racer's steps taken apart, as figures/dissection.py writes them,
  *     drag: null | { racer, name, label, choices: [{ name, label }], values, texts, at, steps, id,
