@@ -50,6 +50,37 @@ def test_a_slider_moves_the_path(visitor):
     np.testing.assert_allclose(after, exact, rtol=1e-6)
 
 
+def test_a_slider_leaves_the_panels_where_they_stand(visitor):
+    """To take one out and put it back at the same place is to lay out all of Plotly's picture anew."""
+    guest = visitor().open("/descent?racer=adam~lr~0.05").at_the_end()
+    guest.page.evaluate(
+        """() => {
+          window.moved = 0
+          const watch = new MutationObserver((records) => (window.moved += records.length))
+          const homes = [...new Set([...document.querySelectorAll('.oz-panel')].map((panel) => panel.parentElement))]
+          window.homes = homes.length
+          homes.forEach((home) => watch.observe(home, { childList: true }))
+        }"""
+    )
+    before = guest.probe()["heads"]["Adam"]
+    guest.nudge("Learning rate")
+    guest.until(lambda state: state["heads"]["Adam"] != before, "another path")
+    assert guest.page.evaluate("[window.homes, window.moved]") == [2, 0]  # the surface's home and the curves'
+
+
+def test_the_table_tells_how_each_racer_ended(visitor):
+    guest = visitor().open("/descent?racer=sgd~lr~0.1&racer=adam~lr~0.05").at_the_end()
+    table = guest.page.locator(".oz-results table")
+    assert table.locator("tbody th").all_inner_texts() == ["SGD", "Adam"]
+    assert table.locator("thead th").first.inner_text() == "Racer"
+    (bad,) = table.locator(".oz-bad").all_inner_texts()
+    assert bad.startswith("diverged at step")
+    guest.page.get_by_role("button", name="Remove").click()  # the chosen one, the first
+    table.locator("tbody tr").nth(1).wait_for(state="detached")
+    assert table.locator("tbody th").all_inner_texts() == ["Adam"]
+    assert table.locator(".oz-bad").count() == 0
+
+
 def test_quick_keys_end_where_the_hand_ended(visitor):
     """While answers to earlier keys come in, the handle is never pulled back, and keeps the focus."""
     guest = visitor().open("/descent?racer=adam~lr~0.05").at_the_end()

@@ -2,9 +2,19 @@
 
 // ------------------------------------------------------------------------------------------------ theme
 
-/** Any CSS colour as [r, g, b], read back from a canvas, which understands all of them. */
+const colorsRead = new Map();
+const COLORS_AT_MOST = 1000;
+
+/** Any CSS colour as [r, g, b]. Known ones are kept: three are asked for whenever data come. */
 function channels(color) {
-  const pen = (channels.pen ??= document.createElement("canvas").getContext("2d", { willReadFrequently: true }));
+  if (colorsRead.size > COLORS_AT_MOST) colorsRead.clear();
+  if (!colorsRead.has(color)) colorsRead.set(color, readChannels(color));
+  return colorsRead.get(color);
+}
+
+/** Read back from a canvas, which understands all colours; it takes as long as to paint a curve. */
+function readChannels(color) {
+  const pen = (readChannels.pen ??= document.createElement("canvas").getContext("2d", { willReadFrequently: true }));
   pen.clearRect(0, 0, 1, 1);
   pen.fillStyle = color;
   pen.fillRect(0, 0, 1, 1);

@@ -45,11 +45,13 @@ function paintGround(stage, panel) {
 /** A picture of rows × columns colour numbers, the first row at the top, stretched over its extent. */
 function paintPicture(stage, panel, part) {
   const { rows, columns, extent, palette, smooth } = panel.spec.ground;
-  const colors = (panel.colors ??= {})[stage.theme.dark] ?? palette[stage.theme.dark ? "dark" : "light"].map(channels);
-  panel.colors[stage.theme.dark] = colors;
+  const colors = palette[stage.theme.dark ? "dark" : "light"].map(channels);
+  const words = new Uint8ClampedArray(colors.flatMap((rgb) => [...rgb, 255])); // four bytes a colour, written as one
+  const pixels = new Uint32Array(words.buffer);
   const raw = atob(part.data);
   const image = new ImageData(columns, rows);
-  for (let i = 0; i < raw.length; i++) image.data.set([...colors[raw.charCodeAt(i)], 255], 4 * i);
+  const cells = new Uint32Array(image.data.buffer);
+  for (let i = 0; i < raw.length; i++) cells[i] = pixels[raw.charCodeAt(i)];
   const small = element("canvas", "");
   [small.width, small.height] = [columns, rows];
   small.getContext("2d").putImageData(image, 0, 0);
