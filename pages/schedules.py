@@ -10,13 +10,14 @@ from optviz.rate_claims import NETWORK_RATE_CLAIMS, RATE_CLAIMS
 from optviz.scheduled import Runs, titles
 from optviz.training import Training
 from optviz.ui.desk import Desk
-from optviz.ui.exports import export_panel, training_export_panel
+from optviz.ui.exports import SCHEDULED_DOWNLOADS, export_panel, training_export_panel
 from optviz.ui.lesson import claim_panel, measured_on
 from optviz.ui.opening import open_desk
 from optviz.ui.schedules import (
     CODEC,
     NOISY_VALLEY,
     PRESETS,
+    chosen,
     controls,
     formulas,
     job_of,
@@ -47,11 +48,11 @@ def laboratory() -> None:
                 run_buttons(desk, job)
                 with alone():
                     live()
-                training_export_panel(desk, job, titles(experiment))
+                training_export_panel(desk, job, chosen(desk), titles(experiment))
             else:
                 claim = st.container()
                 surface_stage(desk)
-                export_panel(desk)
+                export_panel(desk, SCHEDULED_DOWNLOADS)
                 with claim:  # last, because it may have to run more than the runs themselves
                     claim_panel(desk, RATE_CLAIMS, lambda claim: measured_on(claim, experiment))
             formulas(desk)

@@ -14,6 +14,7 @@ from optviz.ui.lesson import claim_panel
 from optviz.ui.opening import open_desk
 from optviz.ui.training import (
     MOONS,
+    chosen,
     claim_verdict,
     configurations_panel,
     data_panel,
@@ -47,7 +48,7 @@ def laboratory() -> None:
         run_panel(desk, job)
         with alone():
             live()
-        training_export_panel(desk, job)
+        training_export_panel(desk, job, chosen(desk))
 
 
 @st.fragment

@@ -1,5 +1,5 @@
 """What leaves the app is what the app showed: scripts are executed and compared with the run, tables are read back,
-pages are opened and played, animations are looked at pixel by pixel."""
+pages are opened and played (what moves: test_export_animation.py)."""
 
 import ast
 import contextlib
@@ -17,14 +17,22 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from PIL import Image, ImageSequence
 
 from optviz.descent import schedulable
-from optviz.experiment import RACERS_AT_MOST, Experiment, Pick, Racer, Run, run
-from optviz.export import FLAVOURS, Made, race_table, tables_to_json, to_csv, to_gif, to_html, to_notebook, to_python
-from optviz.export.animation import Layout, layout
+from optviz.experiment import RACERS_AT_MOST, Experiment, Pick, Racer, run
+from optviz.export import (
+    FLAVOURS,
+    Made,
+    race_film,
+    race_table,
+    shown_to_gif,
+    tables_to_json,
+    to_csv,
+    to_html,
+    to_notebook,
+    to_python,
+)
 from optviz.export.plain import PLAIN
-from optviz.figures.theme import style
 from optviz.optimizers import OPTIMIZERS
 from optviz.schedules import SCHEDULES
 from optviz.surfaces import SURFACES, own_key
@@ -424,83 +432,11 @@ def test_a_spreadsheet_takes_no_cell_for_a_formula():
     assert rows[1][1] == "max(x, y)"
 
 
-# An animation ---------------------------------------------------------------------------------------------------------
-
 RACE = Experiment(
     Pick("himmelblau"),
     (Racer(Pick("sgd", {"lr": 0.01})), Racer(Pick("adam", {"lr": 0.3})), Racer(Pick("newton"))),
     steps=40,
 )
-
-
-def opened(gif: bytes) -> list[np.ndarray]:
-    pictures = ImageSequence.Iterator(Image.open(io.BytesIO(gif)))
-    return [np.asarray(picture.convert("RGB")).astype(int) for picture in pictures]
-
-
-def color_of(one: Run) -> np.ndarray:
-    hexed = style(one.racer.optimizer.key).color
-    return np.array([int(hexed[i : i + 2], 16) for i in (1, 3, 5)])
-
-
-def at(place: Layout, x: float, y: float) -> tuple[int, int]:
-    """Row and column of a point of the surface."""
-    across, down = place.pixel(x, y)
-    return int(down), int(across)
-
-
-def test_an_animation_ends_where_the_run_ends():
-    runs = run(RACE)
-    gif = to_gif(RACE, runs, frames=21)
-    pictures = opened(gif)
-    place = layout(RACE, len(runs), 640)
-    assert len(pictures) == 21
-    assert len(gif) < 1_000_000
-    assert {picture.shape for picture in pictures} == {(place.height, 640, 3)}
-    assert (pictures[0] != pictures[-1]).any()
-    image = Image.open(io.BytesIO(gif))
-    assert image.info["loop"] == 0
-    assert [picture.info["duration"] for picture in ImageSequence.Iterator(image)] == [80] * 20 + [2000]
-    for frame in (3, 20):  # every frame is two steps
-        heads = [one.trajectory.theta[2 * frame] for one in runs]
-        for i, (one, head) in enumerate(zip(runs, heads, strict=True)):
-            covered = any(np.hypot(*(head - other)) < 0.4 for other in heads[i + 1 :])
-            if not covered:
-                assert np.abs(pictures[frame][at(place, *head)] - color_of(one)).max() <= 3, one.label
-    assert np.ptp(runs[2].trajectory.theta, axis=0).max() > 0.1  # they do move
-
-
-def test_what_leaves_the_window_leaves_the_picture():
-    """SGD with a rate beyond 2/κ: nothing is drawn outside the plot, and no head waits at its border."""
-    experiment = Experiment(Pick("valley"), (Racer(Pick("sgd", {"lr": 0.3})),), steps=400)
-    runs = run(experiment)
-    assert not np.isfinite(runs[0].trajectory.theta[-1]).all()
-    first, *_, last = opened(to_gif(experiment, runs, frames=5))
-    place = layout(experiment, 1, 640)
-    blue = np.abs(last - color_of(runs[0])).max(axis=2) < 8
-    blue[:, place.left + place.wide + 5 :] = False  # the legend
-    rows, columns = np.nonzero(blue)
-    assert place.top <= rows.min()
-    assert rows.max() <= place.top + place.high
-    assert place.left <= columns.min()
-    assert (first != last).any()
-
-
-@pytest.mark.parametrize(
-    "asked", [{"width": 239}, {"width": 1281}, {"frames": 1}, {"frames": 121}, {"width": float("nan")}]
-)
-def test_an_animation_is_bounded(asked):
-    (name,) = asked
-    with pytest.raises(ValueError, match=f"{name} must be a whole number from"):
-        to_gif(RACE, run(RACE), **asked)
-
-
-def test_the_largest_animation_stays_small():
-    crowd = tuple(Racer.tuned(key, "rastrigin") for key in list(OPTIMIZERS)[:RACERS_AT_MOST])
-    experiment = Experiment(Pick("rastrigin"), crowd, steps=300, noise=30.0)
-    gif = to_gif(experiment, run(experiment))
-    assert len(gif) < 2_000_000
-    assert len(opened(gif)) == 60
 
 
 # A page ---------------------------------------------------------------------------------------------------------------
@@ -600,7 +536,7 @@ def test_each_button_gives_its_file():
     experiment = replace(RACE, steps=10)
     runs = run(experiment)
     made = Made("Descent", "/descent?steps=10", "2026-01-31")
-    files = {download.suffix: download.content(experiment, made) for download in DOWNLOADS}
+    files = {one.suffix: one.content(experiment, made) for one in DOWNLOADS if one.suffix != ".mp4"}
     assert list(files) == ["_jax.py", "_optax.py", "_torch.py", "_jax.ipynb", ".csv", ".json", ".html", ".gif"]
     for flavour in FLAVOURS:
         assert files[f"_{flavour}.py"] == to_python(experiment, flavour, link="/descent?steps=10")
@@ -608,7 +544,7 @@ def test_each_button_gives_its_file():
     assert files[".csv"] == to_csv(experiment, runs, made)
     assert files[".json"] == tables_to_json([race_table(experiment, runs)], made, experiment)
     assert files[".html"] == to_html(experiment, runs, link="/descent?steps=10")
-    assert files[".gif"] == to_gif(experiment, runs)
+    assert files[".gif"] == shown_to_gif(race_film(experiment, runs), link="/descent?steps=10")
     assert all("/descent?steps=10" in str(files[suffix]) for suffix in ("_jax.py", "_optax.py", "_torch.py", ".html"))
 
 

@@ -26,7 +26,7 @@ from optviz.schedules import SCHEDULES
 from optviz.spec import Param, Value, number
 from optviz.surfaces import SURFACES
 from optviz.tuning import tuned_lr
-from optviz.ui.exports import DOWNLOADS
+from optviz.ui.exports import DOWNLOADS, NO_VIDEO
 from optviz.ui.frame import PAGES
 from optviz.ui.presets import RAVINE, TWO_PATHS, WALKS
 
@@ -727,12 +727,18 @@ def test_as_many_pins_as_there_may_be(descent):
     assert sum(racer["ghost"] for racer in drawn(descent)["racers"]) == PINS_AT_MOST
 
 
-def test_the_experiment_leaves_the_app_as_a_file_of_each_kind(descent):
+def test_the_experiment_leaves_the_app_as_a_file_of_each_kind(descent, monkeypatch):
     """The buttons are there and cost nothing: a file is made when its button is pressed (test_export.py reads them)."""
+    monkeypatch.setattr("optviz.ui.exports.encoder", lambda: "ffmpeg")
+    descent.run()
     buttons = {node.proto.label: node.proto for node in descent.get("download_button")}
     assert list(buttons) == [download.label for download in DOWNLOADS]
     assert all(proto.help and not proto.disabled for proto in buttons.values())
     assert not any(proto.url for proto in buttons.values())
+    monkeypatch.setattr("optviz.ui.exports.encoder", lambda: None)
+    descent.run()
+    assert [node.proto.label for node in descent.get("download_button")] == [*buttons][:-1]
+    assert NO_VIDEO in [caption.value for caption in descent.caption]
     descent.session_state["descent-experiment"] = replace(RAVINE, racers=())
     descent.run()
     assert all(node.proto.disabled for node in descent.get("download_button"))

@@ -433,7 +433,8 @@ def test_a_claim_on_a_network_is_measured_at_the_end(page):
     assert "**Measured here:**" in says(page)
 
 
-def test_runs_on_a_network_leave_the_app_under_the_names_of_their_schedules(page):
+def test_runs_on_a_network_leave_the_app_under_the_names_of_their_schedules(page, monkeypatch):
+    monkeypatch.setattr("optviz.ui.exports.encoder", lambda: "ffmpeg")
     open_runs(page, with_racers(TINY, (SGD.but(lr=0.1), scheduled(SGD.but(lr=0.1), LR, Pick("cosine")))))
     assert [node.proto.label for node in page.get("download_button")] == [one.label for one in TRAINING_DOWNLOADS]
     page.session_state["schedules-code"] = "jax"

@@ -289,8 +289,9 @@ def test_a_claim_that_there_is_not(laboratory):
     assert training(laboratory) == MOONS
 
 
-def test_the_training_leaves_the_app_as_a_file_of_each_kind(laboratory):
+def test_the_training_leaves_the_app_as_a_file_of_each_kind(laboratory, monkeypatch):
     """The buttons are there and cost nothing; the code can be read, too (test_export_network.py runs it)."""
+    monkeypatch.setattr("optviz.ui.exports.encoder", lambda: "ffmpeg")
     laboratory.session_state["training-export"] = True
     laboratory.run()
     buttons = {node.proto.label: node.proto for node in laboratory.get("download_button")}
@@ -307,10 +308,12 @@ def test_the_training_leaves_the_app_as_a_file_of_each_kind(laboratory):
 
 
 def test_what_cannot_be_a_script_says_why_and_its_table_still_leaves(laboratory, monkeypatch):
+    monkeypatch.setattr("optviz.ui.exports.encoder", lambda: "ffmpeg")
     monkeypatch.delitem(ACTIVATION, "relu")
     laboratory.session_state["training-export"] = True
     laboratory.run()
     assert any("activation relu cannot be written" in caption.value for caption in laboratory.caption)
     enabled = {node.proto.label for node in laboratory.get("download_button") if not node.proto.disabled}
-    assert enabled == {"Table (CSV)", "Everything (JSON)"}
+    code = {one.label for one in TRAINING_DOWNLOADS if one.suffix.endswith((".py", ".ipynb"))}
+    assert enabled == {one.label for one in TRAINING_DOWNLOADS} - code
     laboratory.session_state["training-export"] = False

@@ -22,6 +22,7 @@ from optviz.fair_race import CRITERIA, Entrant, FairRace
 from optviz.optimizers import OPTIMIZERS
 from optviz.phase_map import STATES, Cells, PhaseMap, Theory
 from optviz.range_test import SUGGESTIONS, Curves, RangeTest, suggestions
+from optviz.scaling import MEMORY, RACERS, SIZES, STEPS_AT_MOST, TOLERANCE, Cost, Work, hessian_bytes, pairs_bytes
 from optviz.stability import Curve, Stability
 from optviz.taylor import Look
 from optviz.training import Training
@@ -232,6 +233,49 @@ def moves_table(look: Look) -> Table:
                 "taken", [None, *(move.taken for move in moves)], meaning="whether its step was; a refused one stays"
             ),
             Column("radius", [None, *(move.radius for move in moves)], "coordinate", "of the trust region before it"),
+        ),
+    )
+
+
+def cost_table(costs: Sequence[Cost]) -> Table:
+    """A row for each number of parameters: what a step holds, and what its parts took where that was measured."""
+    seconds = {one.n: one for one in costs}
+    parts = {
+        "gradient": "of one gradient",
+        "hessian": "of one Hessian",
+        "solve": "of solving Hessian · step = −gradient",
+        "two_loop": f"of L-BFGS's two loops over {MEMORY} pairs, which take the place of both",
+    }
+    return Table(
+        "the cost of a step on the extended Rosenbrock function",
+        (
+            Column("n", list(SIZES), "parameters"),
+            Column("Hessian", [hessian_bytes(n) for n in SIZES], "bytes", "held by Newton's method"),
+            Column("pairs", [pairs_bytes(n) for n in SIZES], "bytes", f"held by L-BFGS that remembers {MEMORY} pairs"),
+            *(
+                Column(
+                    f"{name.replace('_', '-')} time",
+                    [getattr(seconds[n], name) if n in seconds else None for n in SIZES],
+                    "seconds",
+                    f"{what}, the quickest of several on this server; empty where not measured",
+                )
+                for name, what in parts.items()
+            ),
+        ),
+    )
+
+
+def work_table(works: Sequence[Work]) -> Table:
+    """A row for each number of parameters for which steps were counted."""
+    what = f"until the loss stays below {TOLERANCE!r}; infinite if more than {STEPS_AT_MOST:,}"
+    return Table(
+        "the steps that methods need on the extended Rosenbrock function",
+        (
+            Column("n", [work.n for work in works], "parameters"),
+            *(
+                Column(OPTIMIZERS[key].title, [float(work.steps[key]) for work in works], "steps", what)
+                for key in RACERS
+            ),
         ),
     )
 

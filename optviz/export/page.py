@@ -1,8 +1,8 @@
 """One HTML file that works offline: the app's own scripts, their records and plotly.js, all in the file.
 
-A race plays in it on the app's stage, and charts are as they stood. The page asks nothing of anybody: there is no
-server to ask for another start, so a click on the surface and the drag of a hyperparameter are switched off. What is
-played, scrubbed, zoomed, hidden and saved as a picture works as in the app.
+What the app's stage plays, plays in it, a walk is stepped through, and charts are as they stood. The page asks nothing
+of anybody: there is no server to ask for another start, so a click on the surface and the drag of a hyperparameter are
+switched off. What is played, scrubbed, zoomed, hidden and saved as a picture works as in the app.
 """
 
 from __future__ import annotations
@@ -13,14 +13,13 @@ from collections.abc import Sequence
 from string import Template
 from typing import Any
 
+from optviz.backprop import Example
 from optviz.experiment import Experiment, Run
-from optviz.figures import chart
+from optviz.export.shown import MADE, Shown, race_shown
+from optviz.figures import chart, walk
 from optviz.figures.plotly import plotly_script
-from optviz.figures.race import race
 from optviz.figures.stage import script, style
 from optviz.figures.theme import HUES
-from optviz.spec import number
-from optviz.surfaces import own_parts
 
 PAGE = Template("""<!doctype html>
 <html lang="en">
@@ -95,7 +94,10 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", fill);
 """)
 
 
-RACE = "const fill = () => show({ data: record, parentElement: main, setTriggerValue() {} });"
+STAGE = "const fill = () => show({ data: record, parentElement: main, setTriggerValue() {} });"
+WALK = """main.innerHTML = '<div class="oz-walk"></div>';
+const choose = (_, name) => { record.chain = record.chains[name]; fill(); };
+const fill = () => showWalk({ data: { ...record }, parentElement: main, setTriggerValue: choose });"""
 CHARTS = """const places = record.map(({ title }) => {
   const section = main.appendChild(document.createElement("section"));
   if (title) section.appendChild(document.createElement("h2")).textContent = title;
@@ -110,20 +112,32 @@ const fill = () => record.forEach(shown);"""
 
 def to_html(experiment: Experiment, runs: Sequence[Run], *, link: str = "") -> str:
     """The race as a page that needs nothing else; `link` is the address that opens the experiment in the app."""
-    title = f"{_names(experiment)} on {experiment.entry.title}"
-    record = {**_unasking(race(experiment, runs, autoplay=True)), "plotly": []}
-    return _page(title, _caption(experiment, link), record, style(), script(), RACE)
+    return shown_to_html(race_shown(experiment, runs), link=link)
+
+
+def shown_to_html(shown: Shown, *, link: str = "") -> str:
+    """The same of whatever the stage shows."""
+    record = {**_unasking(shown.record), "plotly": []}
+    return _page(shown.title, [*shown.facts, *_live(link)], record, style(), script(), STAGE)
+
+
+def walk_to_html(example: Example, *, link: str = "") -> str:
+    """A backpropagation walk as a page, with the chain to every weight and bias: any of them can be chosen there."""
+    record = {**walk.record(example), "chains": walk.every_chain(example)}
+    *hidden, outputs = example.widths
+    layers = (
+        f"Inputs: {len(example.inputs)}; hidden layers: {', '.join(map(str, hidden)) or 'none'}; outputs: {outputs}"
+    )
+    facts = [f"{layers}; activation: {example.activation}; loss: {example.loss}.", f"{MADE}."]
+    title = "Backpropagation, one node at a time"
+    return _page(title, [*facts, *_live(link)], record, style() + walk.style(), walk.script(), WALK)
 
 
 def charts_to_html(title: str, charts: Sequence[dict[str, Any]], *, link: str = "") -> str:
     """Charts, one below the other, as a page that needs nothing else. Each is a record as `chart.js` describes it; what
     it is, if there are several, is its "title"."""
-    lines = [
-        "Made with optviz, a browser laboratory for optimization.",
-        *([f"Live in the app: {link}"] if link else []),
-    ]
     records = [{**record, "plotly": []} for record in charts]
-    return _page(title, lines, records, style() + chart.style(), chart.script(), CHARTS)
+    return _page(title, [f"{MADE}.", *_live(link)], records, style() + chart.style(), chart.script(), CHARTS)
 
 
 def _page(title: str, caption: Sequence[str], record: Any, style: str, script: str, fill: str) -> str:
@@ -139,31 +153,16 @@ def _page(title: str, caption: Sequence[str], record: Any, style: str, script: s
     )
 
 
+def _live(link: str) -> list[str]:
+    return [f"Live in the app: {link}"] if link else []
+
+
 def _unasking(record: dict[str, Any]) -> dict[str, Any]:
     """The record without what would ask a server."""
-    return {**record, "drag": None, "panels": [{**panel, "click": False} for panel in record["panels"]]}
+    panels = [{**panel, "click": False, "handles": None} for panel in record["panels"]]
+    return {**record, "drag": None, "live": None, "panels": panels}
 
 
 def _json(record: Any) -> str:
     """JSON that cannot end the script element it is in, whatever its texts are."""
     return json.dumps(record, separators=(",", ":")).replace("<", "\\u003c")
-
-
-def _names(experiment: Experiment) -> str:
-    titles = list(dict.fromkeys(racer.entry.title for racer in experiment.racers))
-    if len(titles) > 4:
-        return f"{len(experiment.racers)} optimizers"
-    return " and ".join(filter(None, [", ".join(titles[:-1]), *titles[-1:]])) or "Nobody"
-
-
-def _caption(experiment: Experiment, link: str) -> list[str]:
-    """How the race was made, in sentences."""
-    key, values = experiment.surface.key, experiment.surface_values
-    what = f"f(x, y) = {own_parts(key)[0]}" if key.startswith("=") else experiment.entry.summary
-    own = experiment.entry.param
-    settings = [f"{own[name].symbol or name} {number(float(value))}" for name, value in values.items()]
-    settings += [f"start ({number(experiment.start[0])}, {number(experiment.start[1])})", f"{experiment.steps} steps"]
-    settings += [f"gradient noise {number(experiment.noise)}, seed {experiment.seed}"] if experiment.noise else []
-    settings += [f"L2 penalty {number(experiment.l2)}"] if experiment.l2 else []
-    made = "Made with optviz, a browser laboratory for optimization: exact runs in double precision, nothing clamped."
-    return [what, ", ".join(settings) + ".", made, *([f"Live in the app: {link}"] if link else [])]

@@ -18,6 +18,7 @@ from optviz.basin_map import BasinMap, Basins
 from optviz.calibration import Calibration, limits
 from optviz.calibration import Curve as RateCurve
 from optviz.cloud import Cloud, Floors, Swarm
+from optviz.export import cloud_shown, walk_to_html
 from optviz.export import measured as tables
 from optviz.fair_race import Entrant, FairRace, places
 from optviz.figures.basin_map import bars_record, basin_record, difference_record, titles
@@ -26,14 +27,15 @@ from optviz.figures.cloud import floors_record
 from optviz.figures.fair_race import race_record, tries_record
 from optviz.figures.phase_map import phase_map_record
 from optviz.figures.range_test import range_record
-from optviz.figures.second_order import cut_record, plane_record
+from optviz.figures.second_order import cut_record, memory_record, plane_record, time_record
 from optviz.figures.stability import map_record, stability_record
 from optviz.phase_map import Cells, PhaseMap, Theory
 from optviz.range_test import Curves, RangeTest, marks, suggestions
+from optviz.scaling import Cost, Work
 from optviz.stability import Curve, Stability
 from optviz.taylor import SecondOrder
 from optviz.ui.desk import Desk
-from optviz.ui.exports import measured_export_panel
+from optviz.ui.exports import Download, measured_export_panel, played
 
 Charts = dict[str, Callable[[], dict[str, Any]]]
 
@@ -91,6 +93,7 @@ def cloud_exports(desk: Desk[Cloud], swarm: Swarm, found: Floors) -> None:
             "Noise floor": lambda: tables.floors_table(found),
         },
         {"The noise floor": lambda: floors_record(cloud, found)},
+        played(*2 * [lambda _: cloud_shown(cloud, swarm)]),
     )
 
 
@@ -108,6 +111,17 @@ def second_order_exports(desk: Desk[SecondOrder]) -> None:
         },
         charts,
     )
+
+
+def cost_exports(desk: Desk[SecondOrder], done: Sequence[Cost | Work]) -> None:
+    """Of the costs, which stand apart and are about no point: memory is known at once, times when they are measured."""
+    times = [one for one in done if isinstance(one, Cost)]
+    steps = [one for one in done if isinstance(one, Work)]
+    found = {"Time and memory": lambda: tables.cost_table(times)}
+    if steps:
+        found["Steps needed"] = lambda: tables.work_table(steps)
+    charts: Charts = {"Time of a step": lambda: time_record(done)} if times else {}
+    measured_export_panel(desk, found, charts | {"Memory": memory_record}, part="cost")
 
 
 def stability_exports(desk: Desk[Stability], found: Sequence[Curve]) -> None:
@@ -140,4 +154,12 @@ def range_test_exports(desk: Desk[RangeTest], found: Curves) -> None:
 
 def walk_exports(desk: Desk[Example]) -> None:
     example = desk.experiment
-    measured_export_panel(desk, {"Every value": lambda: tables.walk_table(example)})
+    page = Download(
+        "Web page (HTML)",
+        ":material/web:",
+        ".html",
+        "text/html",
+        "One small file to step through offline, in which every weight can be chosen.",
+        lambda _, made: walk_to_html(example, link=made.link),
+    )
+    measured_export_panel(desk, {"Every value": lambda: tables.walk_table(example)}, more=[page])

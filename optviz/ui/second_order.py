@@ -45,6 +45,7 @@ from optviz.ui.chart import chart
 from optviz.ui.controls import folded
 from optviz.ui.desk import Desk
 from optviz.ui.lesson import verdict
+from optviz.ui.measured import cost_exports
 from optviz.ui.panel import Action, Box, Choice, Field, Part, Words, panel
 from optviz.ui.parts import field_of, surface_choice, surface_numbers, within
 from optviz.ui.tiles import in_tiles
@@ -301,6 +302,7 @@ def cost_panel(desk: Desk[SecondOrder]) -> None:
         worked = [one for one in done if isinstance(one, Work)]
         if worked:
             st.markdown(_steps(worked))
+        cost_exports(desk, done)
 
 
 def _measure(desk: Desk[SecondOrder]) -> list[Cost | Work]:

@@ -61,7 +61,7 @@ def record(example: Example) -> dict[str, Any]:
             {"phase": moment.phase, "node": moment.node, "says": moment.says, "lines": moment.lines}
             for moment in walk(example)
         ],
-        "chain": _chain(example, found),
+        "chain": _chain(example, found, example.chosen),
         "alt": _alt(example, found),
     }
 
@@ -77,10 +77,16 @@ def _node(node: Node) -> dict[str, str]:
     return {"symbol": node.symbol, "kind": node.kind, "value": value, "gradient": gradient}
 
 
-def _chain(example: Example, found: Graph) -> dict[str, Any]:
-    """The product along every path from the chosen parameter to the loss, written out."""
-    chosen = found.parameters[example.chosen]
-    every = chains(example, example.chosen)
+def every_chain(example: Example) -> dict[str, Any]:
+    """What `record` says of the chosen weight or bias, of each of them: for a page without a server to ask."""
+    found = graph(example)
+    return {name: _chain(example, found, name) for name in found.parameters}
+
+
+def _chain(example: Example, found: Graph, name: str) -> dict[str, Any]:
+    """The product along every path from a parameter to the loss, written out."""
+    chosen = found.parameters[name]
+    every = chains(example, name)
     paths = [
         {
             "nodes": chain.nodes,

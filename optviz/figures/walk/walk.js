@@ -27,14 +27,15 @@ const SCREEN = 0.5; // of the window's height that the graph may take
 const BOX = { width: 4.7, height: 3.7 };
 const GAP = { weights: 6.8, plain: 4.2 };
 const ROW = [8, 9.5]; // from one unit to the next, at least and at most
-const LETTER = 0.52; // the width of a letter, on average
+const LETTER = 0.52; // the width of a letter in the app's own typeface, on average
 const SPOTS = [0.5, 0.42, 0.58, 0.34, 0.66, 0.26, 0.74, 0.2, 0.8, 0.14, 0.86]; // where along its edge a label may stand
 const ROUNDS = 4; // in which labels make way for one another
 const SVG = "http://www.w3.org/2000/svg";
 
 const walks = new WeakMap();
+let letter = LETTER; // in the typeface that there is, which on a page of one's own may be a wider one
 
-export default function ({ data, parentElement, setTriggerValue }) {
+export default function showWalk({ data, parentElement, setTriggerValue }) {
   let walk = walks.get(parentElement);
   if (!walk || !parentElement.contains(walk.root)) {
     walk = createWalk(parentElement);
@@ -205,6 +206,7 @@ function draw(walk) {
   walk.width = walk.root.clientWidth;
   if (!walk.width) return; // in a tab that is not open: the observer calls again
   const { data } = walk;
+  letter = Math.max(LETTER, letterWidth(walk));
   const frame = Math.floor(walk.at);
   const { phase, node: active } = data.moments[frame];
   const { em, wide, height, boxes } = layout(walk);
@@ -248,6 +250,14 @@ function draw(walk) {
   }
 }
 
+/** How wide a letter of the numbers is here, in em. */
+function letterWidth({ root }) {
+  const ctx = document.createElement("canvas").getContext("2d");
+  ctx.font = `600 100px ${getComputedStyle(root).fontFamily}`;
+  const numbers = "∂ −0.1234567";
+  return ctx.measureText(numbers).width / (100 * numbers.length);
+}
+
 function chainNodes({ chain, parameters }) {
   const steps = new Set(chain.paths.flatMap(({ nodes }) => nodes.slice(1).map((node, i) => `${nodes[i]}>${node}`)));
   const nodes = new Set(chain.paths.flatMap((path) => path.nodes));
@@ -272,7 +282,7 @@ function drawNode(walk, name, box, em, { known, passed, backward, active, onChai
   const middle = box.x + box.w / 2;
   const put = (row, className, text, x = middle) => {
     const node = shape("text", { x, y: box.y + row * em, class: className, "text-anchor": "middle" }, text);
-    if (x === middle && text.length * LETTER > BOX.width - 0.2) node.style.fontSize = `${(BOX.width - 0.2) / (text.length * LETTER)}em`;
+    if (x === middle && text.length * letter > BOX.width - 0.2) node.style.fontSize = `${(BOX.width - 0.2) / (text.length * letter)}em`;
     group.append(node);
   };
   group.append(shape("rect", { x: box.x, y: box.y, width: box.w, height: box.h, rx: 0.5 * em }));
@@ -306,18 +316,18 @@ function drawLabels(walk, lines, boxes, em, { phase, known, passed, onChain }) {
   const group = shape("g", { class: "oz-walk-labels" });
   const around = (box) => ({ ...box, y: box.y - em, h: box.h + 2.4 * em }); // with what is written above and below
   const obstacles = [...boxes].map(([name, box]) => (/^[za]/.test(name) ? around(box) : box));
-  const sized = (rows, letter) => ({ w: (longest(rows) * letter + 0.5) * em, h: (rows.length * 1.12 + 0.1) * em });
+  const sized = (rows, each) => ({ w: (longest(rows) * each + 0.5) * em, h: (rows.length * 1.12 + 0.1) * em });
   const resting = lines.filter(({ edge }) => edge.weight).map(({ edge, ends }) => {
     const { value, gradient } = parameters[edge.weight];
-    return { edge, ends, ...sized([[value], [`∂ ${gradient}`]], LETTER) };
+    return { edge, ends, ...sized([[value], [`∂ ${gradient}`]], letter) };
   });
   settle(resting, obstacles);
   const working = lines.filter(({ active }) => active).map(({ edge, ends }) => {
     const [target, source] = [nodes[edge.target], nodes[edge.source]];
     const room = (ends.x2 - ends.x1) / em - 0.6;
     let rows = workRows(edge, phase, target.gradient, source.value, parameters[edge.weight]);
-    if (longest(rows) * LETTER > room) rows = rows.flatMap(([text, look]) => text.split(/(?<=×) /).map((part) => [part, look]));
-    return { edge, ends, rows, ...sized(rows, LETTER * 0.94) };
+    if (longest(rows) * letter > room) rows = rows.flatMap(([text, look]) => text.split(/(?<=×) /).map((part) => [part, look]));
+    return { edge, ends, rows, ...sized(rows, letter * 0.94) };
   });
   settle(working, obstacles);
   for (const { edge, ...box } of resting) {
@@ -346,7 +356,7 @@ function label(walk, edge, rows, box, em, onChain, extra = "") {
   if (edge.weight && edge.weight === onChain.name) group.classList.add("oz-walk-chosen");
   const height = extra ? box.h : (rows.length * 1.1 + 0.1) * em;
   const top = box.y + (box.h - height) / 2;
-  const width = extra ? box.w : (longest(rows) * LETTER + 0.4) * em;
+  const width = extra ? box.w : (longest(rows) * letter + 0.4) * em;
   group.append(shape("rect", { x: box.x + (box.w - width) / 2, y: top, width, height, rx: 0.35 * em }));
   rows.forEach(([text, className], i) => {
     const y = top + (i + 0.85) * 1.12 * em;
