@@ -17,6 +17,7 @@ from optviz.export.measured import (
     basin_table,
     calibration_table,
     cloud_table,
+    cost_table,
     fair_race_table,
     floors_table,
     losses_table,
@@ -28,9 +29,15 @@ from optviz.export.measured import (
     suggestions_table,
     tries_table,
     walk_table,
+    work_table,
 )
 from optviz.export.table import Column, Table, plain
-from optviz.figures.phase_map import phase_map_record
+from optviz.figures.basin_map import basin_record, rows
+from optviz.figures.calibration import calibration_record
+from optviz.figures.fair_race import race_record
+from optviz.figures.phase_map import meanings, phase_map_record
+from optviz.figures.stability import map_record
+from optviz.scaling import SIZES, Cost, Work, hessian_bytes
 from optviz.training import Own
 from optviz.ui.presets import TWO_PATHS
 
@@ -212,6 +219,17 @@ def test_second_order_rows_are_steps():
     same(moves, "x", look.path[:, 0])
 
 
+def test_a_cost_row_is_its_number_of_parameters():
+    """Memory is known at once, times of what was measured."""
+    table = cost_table([Cost(6, 1e-6, 2e-6, 3e-6, 4e-6, 288, 960)])
+    same(table, "n", SIZES)
+    same(table, "Hessian", [hessian_bytes(n) for n in SIZES])
+    assert columns(table)["two-loop time"] == tuple("4e-06" if n == 6 else "" for n in SIZES)
+    assert {column.unit for column in table.columns} == {"parameters", "bytes", "seconds"}
+    steps = work_table([Work(2, {"sgd": math.inf, "lbfgs": 30.0, "newton": 12.0})])
+    assert columns(steps) == {"n": ("2",), "SGD": ("inf",), "L-BFGS": ("30.0",), "Newton": ("12.0",)}
+
+
 def test_a_stability_row_is_its_moment():
     asked = stability.Stability(replace(NOISY, noise=0.0), rates=(0.05, 0.15))
     curves = stability.measure(asked)
@@ -248,3 +266,33 @@ def test_a_walk_row_is_its_node_or_weight():
     assert rows["L"] == (found.loss, 1.0)
     for name, parameter in found.parameters.items():
         assert rows[name] == (parameter.value, parameter.gradient)
+
+
+def lines_of(record: dict) -> set[str]:
+    """The colours of the lines that stand out and that no legend of the chart's own names."""
+    drawn = [one for one in record["figure"]["data"] if "lines" in one.get("mode", "") and one["line"].get("width")]
+    unnamed = [one for one in drawn if not one.get("showlegend", record["figure"]["layout"].get("showlegend", True))]
+    return {one["line"]["color"] for one in unnamed if one.get("opacity", 1) == 1}
+
+
+def test_a_chart_leaves_with_a_key_to_the_colours_that_its_page_tells():
+    quiet = replace(NOISY, noise=0.0, racers=())
+    race = fair_race.FairRace(replace(NOISY, racers=(), steps=60), ("sgd", "momentum", "adam"), budget=5)
+    rates = calibration.Calibration(quiet, count=10, optimizers=("sgd", "adam", "lion"), chosen=("sgd", "lion"))
+    sharp = stability.Stability(replace(NOISY, noise=0.0), rates=(0.05, 0.15))
+    for record, words in (
+        (race_record(race, fair_race.compete(race)), ["SGD, η", "Momentum, η", "Adam, η"]),
+        (calibration_record(rates, calibration.measure(rates), []), ["SGD", "Lion"]),
+        (map_record(sharp, stability.measure(sharp)), ["η = 0.05", "η = 0.15"]),
+    ):
+        assert [entry["words"][: len(said)] for entry, said in zip(record["key"], words, strict=True)] == words
+        assert {entry["color"] for entry in record["key"]} == lines_of(record)
+    map_ = phase_map.PhaseMap(Experiment(VALLEY, (Racer(Pick("momentum")),), (-1.8, 0.6), steps=60), resolution=16)
+    found = phase_map.measure(map_)
+    told = phase_map_record(map_, found, None, None, "")["key"]
+    assert [entry["words"] for entry in told] == [f"{m.words}: {m.share:.1%}" for m in meanings(map_, found, None)]
+    basins = basin_map.BasinMap(Experiment(Pick("himmelblau"), (Racer(Pick("sgd", {"lr": 0.01})),), steps=300), side=50)
+    ends = basin_map.measure(basins)
+    alone = basin_record(basins, ends, 0, bars=False)["key"]
+    assert [entry["color"] for entry in alone] == [row.color for row in rows(basins, ends)[0]]
+    assert "key" not in basin_record(basins, ends, 0)

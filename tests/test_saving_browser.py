@@ -111,6 +111,7 @@ def test_a_map_is_saved(window):
     root = ElementTree.fromstring(saved(guest.page, "this chart", "SVG")[0])
     texts = {"".join(node.itertext()) for node in root.iter(f"{SVG}text")}
     assert {"Learning rate η", "Momentum ρ"} <= texts
+    assert any(text.startswith("converged: ") for text in texts)  # what the page says beside its map
     png, name = saved(guest.page, "this chart", "PNG")
     assert name == "optviz_phase_map.png"
     picture = Image.open(io.BytesIO(png))
@@ -142,7 +143,14 @@ def test_charts_on_a_page_of_their_own(context, tmp_path):
     page.on("request", lambda request: request.url.startswith("http") and said.append(request.url))
     page.goto((tmp_path / "map.html").as_uri())
     page.wait_for_selector(".oz-chart[data-ready=true]")
+    said_below = [entry["words"] for entry in record["key"]]
+    assert page.locator("main li").all_inner_texts() == said_below
+    assert any(words.startswith("diverged: ") for words in said_below)
     text, name = saved(page, "The map", "SVG")
+    root = ElementTree.fromstring(text)
+    assert set(said_below) <= {node.text for node in root.iter(f"{SVG}text")}
+    patches = [(node.get("fill"), float(node.get("fill-opacity") or 1)) for node in root.iter(f"{SVG}rect")]
+    assert {(entry["color"], entry["opacity"]) for entry in record["key"]} <= set(patches)
     assert name == "optviz_map_The_map.svg"
     assert str(tmp_path) not in text.decode()
     assert page.locator(".oz-chart").get_attribute("aria-label") == json.loads(json.dumps(record["alt"]))

@@ -67,6 +67,18 @@ footer {
   overflow-wrap: anywhere;
 }
 $style
+main ul {
+  display: flex;
+  flex-wrap: wrap;
+  gap: 0.25rem 1.25rem;
+  margin: 0.5rem 0 1.5rem;
+  padding: 0;
+  list-style: none;
+}
+main li svg {
+  margin-right: 0.4em;
+  vertical-align: -0.3em;
+}
 .oz-legend {
   grid-template-columns: repeat(auto-fill, minmax(15rem, 1fr)); /* the reader's own font may be a wide one */
 }
@@ -98,11 +110,18 @@ STAGE = "const fill = () => show({ data: record, parentElement: main, setTrigger
 WALK = """main.innerHTML = '<div class="oz-walk"></div>';
 const choose = (_, name) => { record.chain = record.chains[name]; fill(); };
 const fill = () => showWalk({ data: { ...record }, parentElement: main, setTriggerValue: choose });"""
-CHARTS = """const places = record.map(({ title }) => {
+CHARTS = """const places = record.map(({ title, key }) => {
   const section = main.appendChild(document.createElement("section"));
   if (title) section.appendChild(document.createElement("h2")).textContent = title;
   const place = section.appendChild(document.createElement("div"));
   place.innerHTML = '<div class="oz-chart"></div>';
+  const list = key?.length ? section.appendChild(document.createElement("ul")) : null;
+  for (const entry of key ?? []) {
+    const item = list.appendChild(document.createElement("li"));
+    const swatch = keySwatch(entry, { frame: "currentColor" });
+    item.innerHTML = `<svg width="40" height="20" aria-hidden="true">${swatch}</svg>`;
+    item.append(entry.words);
+  }
   return place;
 });
 const bytes = (value) => new TextEncoder().encode(JSON.stringify(value));

@@ -114,7 +114,13 @@ def basin_record(basin_map: BasinMap, basins: Sequence[Basins], index: int, *, b
         "%{customdata[1]} steps<extra></extra>",
         "meta": index,
     }
-    return _record(basin_map, [heat, *_over(basin_map)], own if bars else [], title, alt(basin_map, title, own))
+    record = _record(basin_map, [heat, *_over(basin_map)], own if bars else [], title, alt(basin_map, title, own))
+    return record if bars else {**record, "key": _key(own)}
+
+
+def _key(own: Sequence[Row]) -> list[dict[str, Any]]:
+    """What the bars say, for a picture that leaves without them."""
+    return [theme.key_entry(f"{row.label}: {percent(row.share)}", row.color) for row in own]
 
 
 def bars_record(basin_map: BasinMap, basins: Sequence[Basins]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import numpy as np
 
 from optviz.calibration import SHAPES, Calibration, Curve, Limit
 from optviz.experiment import Experiment
-from optviz.figures.theme import HUES, log_ticks, style
+from optviz.figures.theme import HUES, key_entry, log_ticks, style
 from optviz.optimizers import OPTIMIZERS
 from optviz.spec import number
 
@@ -105,6 +105,7 @@ def calibration_record(calibration: Calibration, curves: Sequence[Curve], limits
         "figure": {"data": traces, "layout": layout},
         "revision": f"{calibration.mode} {calibration.low} {calibration.high} {low} {high}",
         "alt": alt(calibration, curves),
+        "key": [key_entry(look.name, look.color, dash=look.dash) for look in looks if look.bright and surface],
     }
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from optviz.fair_race import CRITERIA, OWN_STEP, Entrant, FairRace
-from optviz.figures.theme import array, style
+from optviz.figures.theme import array, key_entry, style
 from optviz.optimizers import OPTIMIZERS
 from optviz.spec import number
 
@@ -83,6 +83,11 @@ def race_record(race: FairRace, entrants: Sequence[Entrant]) -> dict[str, Any]:
         "figure": {"data": traces, "layout": layout},
         "revision": f"{race.on.surface} {race.on.steps} {low} {high}",
         "alt": _race_alt(race, entrants),
+        "key": [
+            key_entry(f"{_title(one)}, {_rate(one)}", style(one.name).color, dash=style(one.name).dash)
+            for one in entrants
+            if one.course is not None and bright(race, one)
+        ],
     }
 
 

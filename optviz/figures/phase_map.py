@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from optviz.figures.theme import HUES, array, bytes_of
+from optviz.figures.theme import HUES, array, bytes_of, key_entry
 from optviz.phase_map import STATES, Cells, Optimum, PhaseMap, Theory, lowest, place_of, quickest
 from optviz.spec import Param, number
 
@@ -23,7 +23,8 @@ HUE_OF_STATE = {
     "moving": "blue",
     "diverged": "gray",
 }
-FADED = "rgba(128,136,145,0.30)"  # of runs that are gone: pale on white, dark on black
+GONE, PALE = "#808891", 0.30  # of runs that are gone, and how opaque: pale on white, dark on black
+FADED = f"rgba({', '.join(str(int(GONE[i : i + 2], 16)) for i in (1, 3, 5))}, {PALE})"
 NOTHING = "rgba(0,0,0,0)"
 # From few to many, monotone in lightness, and told apart with the usual kinds of colour blindness (cividis).
 RAMP = ("#00224E", "#123570", "#3B496C", "#575D6D", "#707173", "#8A8678", "#A59C74", "#C3B369", "#E1CC55", "#FEE838")
@@ -70,6 +71,15 @@ def phase_map_record(
         },
         "revision": f"{map_.x} {map_.y}",
         "alt": alt(map_, found),
+        "key": [
+            key_entry(
+                f"{words}: {there.mean():.1%}",
+                GONE if hue == "gray" else HUES[hue],
+                opacity=PALE if hue == "gray" else 1,
+            )
+            for hue, words, there in painted.apart
+            if there.any()
+        ],
     }
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from optviz.experiment import Experiment
-from optviz.figures.theme import HUES, array
+from optviz.figures.theme import HUES, array, key_entry
 from optviz.landscape import over_window
 from optviz.sharpness import edge_factor
 from optviz.spec import number
@@ -289,6 +289,7 @@ def map_record(stability: Stability, curves: Sequence[Curve]) -> dict[str, Any]:
         "revision": f"{on.surface.key} {on.surface.values}",
         "alt": f"{on.entry.title} from above, with the paths of {len(curves)} rates"
         + (" and the line beyond which each rate's step is too large." if sharp is not None else "."),
+        "key": [key_entry(f"η = {number(curve.rate)}", color(place), dash=()) for place, curve in enumerate(curves)],
     }
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import base64
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -99,6 +100,12 @@ def log_ticks(low: float, high: float) -> dict[str, Any]:
         if low - 1e-9 <= math.log10(digit) + power <= high + 1e-9
     ]
     return {"tickvals": ticks, "ticktext": [number(tick) for tick in ticks]}
+
+
+def key_entry(words: str, color: str, *, opacity: float = 1.0, dash: Sequence[int] | None = None) -> dict[str, Any]:
+    """An entry of a chart's key, for what leaves the page that tells it: a patch of a colour, or a line with a dash,
+    which is empty if it is solid."""
+    return {"words": words, "color": color, "opacity": opacity, "dash": None if dash is None else list(dash)}
 
 
 def literal(text: str) -> str:

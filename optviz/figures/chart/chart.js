@@ -4,9 +4,10 @@
  * Streamlit calls the default export for every script run and theme change with
  *   data = { title: what it is, for its file, figure: { data, layout: with a height if it is no share of the screen },
  *     revision, alt, scales: those of a coloraxis by theme, if one is used,
- *     plotly: [where plotly.js is, best first] }
- * and gets back one trigger: `clicked` = { curve: trace.meta, point: index among the trace's points, of a heatmap or a
- * contour [row, column] }, for traces that have a meta. Colours "text", "line" and "band" in the figure stand for those of the theme. A narrow chart leaves out
+ *     plotly: [where plotly.js is, best first], key: what colours mean where the figure itself does not tell, as
+ *     [{ words, color, opacity, dash: null | [px], empty if solid }]; a page tells it beside the chart, a file brings it }
+ * and gets back one trigger: `clicked` = { curve: trace.meta, point: index among the trace's points, of a heatmap or a contour [row,
+ * column] }, for traces that have a meta. Colours "text", "line" and "band" in the figure stand for those of the theme. A narrow chart leaves out
  * annotations whose name is "wide".
  */
 
@@ -35,7 +36,7 @@ function createChart(parent) {
   const note = document.createElement("p");
   note.className = "oz-chart-note";
   root.setAttribute("role", "figure"); // not "img", which would hide the menu within from whoever cannot see it
-  const saver = createSaver(async () => ({ title: chart.data.title ?? "", theme: readTheme(root), ...(await plotted(graph)) }));
+  const saver = createSaver(async () => ({ title: chart.data.title ?? "", theme: readTheme(root), legend: legendOf(chart), ...(await plotted(graph)) }));
   root.append(note, graph, saver.box);
   const chart = { root, graph, note, saver, data: null, listening: false, queue: Promise.resolve(), shown: "", gone: false };
   chart.observer = new ResizeObserver(() => show(chart));
@@ -121,6 +122,17 @@ function hit(graph, { clientX, clientY }) {
 /** The index of the value that is nearest to another. */
 function nearest(values, value) {
   return values.reduce((best, here, i) => (Math.abs(here - value) < Math.abs(values[best] - value) ? i : best), 0);
+}
+
+/** The key, as a saved picture shows it. */
+function legendOf({ root, data }) {
+  return (data.key ?? []).map((entry) => ({ label: entry.words, swatch: keySwatch(entry, readTheme(root)) }));
+}
+
+/** What stands before an entry of a key, as SVG elements, 40 × 20 px: a patch of colour or, with a dash, a line. */
+function keySwatch({ color, opacity, dash }, { frame }) {
+  if (dash) return `<path d="M4,10H38" stroke="${color}" stroke-width="3" stroke-dasharray="${dash.join() || "none"}"/>`;
+  return `<rect x="22" y="3" width="16" height="14" fill="${color}" fill-opacity="${opacity}" stroke="${frame}"/>`;
 }
 
 /** The figure with the theme's own colours where it names them. */
