@@ -141,6 +141,18 @@ def in_a_thread(talk: Coroutine[Any, Any, T]) -> T:
         return pool.submit(asyncio.run, talk).result()
 
 
+def saved(page, name: str, kind: str) -> tuple[bytes, str]:
+    """The file that a picture's menu gives, opened and pressed by keys alone, and what it is called."""
+    menu = page.locator(f'.oz-save:has(summary[aria-label="Save picture: {name}"])').first
+    menu.locator("summary").focus()
+    page.keyboard.press("Enter")
+    button = menu.get_by_role("button", name=f"Save picture: {name}, as {kind}")
+    button.focus()
+    with page.expect_download() as download:
+        page.keyboard.press("Enter")
+    return Path(download.value.path()).read_bytes(), download.value.suggested_filename
+
+
 class Visitor:
     """A page of the app that watches over itself."""
 

@@ -20,6 +20,11 @@ from optviz.ui.frame import PAGES
 LOOK = Path(__file__).with_name("access.js").read_text(encoding="utf-8")
 DRAWN = """() => [...document.querySelectorAll('.oz-stage, .oz-chart, .oz-walk')].filter((one) => one.offsetWidth)
     .every((one) => one.dataset.ready === 'true')"""
+# Pictures that no menu saves as both kinds, and charts that are not ours, which would have none.
+UNSAVED = """() => [...document.querySelectorAll('.oz-panel, .oz-chart, .oz-walk, .stPlotlyChart, .stVegaLiteChart')]
+    .filter((one) => one.offsetWidth)
+    .filter((one) => [...one.querySelectorAll('.oz-save button')].map((kind) => kind.textContent).join() !== 'PNG,SVG')
+    .map((one) => one.className)"""
 FRAMED = """<!doctype html><link rel="icon" href="data:,">
 <iframe src="{source}/descent?embed=true" width="800" height="600"></iframe>"""
 PATHS = ["/" if page.path == "app.py" else f"/{Path(page.path).stem}" for page in PAGES]
@@ -100,6 +105,7 @@ def test_a_page_can_be_read_by_day_by_night_and_on_a_phone(reader):
         reader.page.emulate_media(color_scheme=scheme)
         assert reader.lasting(pale, "texts", "edges") == [], scheme
     assert reader.lasting(unnamed, "pictures") == []
+    assert reader.page.evaluate(UNSAVED) == []
     reader.page.set_viewport_size({"width": 360, "height": 740})
     assert reader.lasting(too_wide, "spilled", "width") == []
     assert reader.lasting(pale, "texts", "edges") == []

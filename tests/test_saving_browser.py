@@ -2,14 +2,13 @@
 
 import io
 import json
-from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from browsing import Visitor
+from browsing import Visitor, saved
 from optviz.export import charts_to_html
 from optviz.figures.phase_map import phase_map_record
 from optviz.figures.theme import style
@@ -29,18 +28,6 @@ class Walker(Visitor):
     """A visitor of the backpropagation walk."""
 
     stage = ".oz-walk"
-
-
-def saved(page, name: str, kind: str) -> tuple[bytes, str]:
-    """The file that a picture's menu gives, opened and pressed by keys alone, and what it is called."""
-    menu = page.locator(f'.oz-save:has(summary[aria-label="Save picture: {name}"])').first
-    menu.locator("summary").focus()
-    page.keyboard.press("Enter")
-    button = menu.get_by_role("button", name=f"Save picture: {name}, as {kind}")
-    button.focus()
-    with page.expect_download() as download:
-        page.keyboard.press("Enter")
-    return Path(download.value.path()).read_bytes(), download.value.suggested_filename
 
 
 def rgb(color: str) -> np.ndarray:
