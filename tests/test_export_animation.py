@@ -20,7 +20,7 @@ from optviz.export import (
     to_gif,
     training_shown,
 )
-from optviz.export.animation import FRAME, REST, Box, Layout, encoder, layout
+from optviz.export.animation import FRAME, REST, Box, Layout, _works, encoder, layout
 from optviz.figures.schedules import look
 from optviz.figures.theme import style
 from optviz.figures.training import class_color
@@ -279,8 +279,14 @@ def test_an_encoder_that_fails_is_an_error_that_says_so(script, said, tmp_path, 
         shown_to_mp4(race_film(RACE, run(RACE)), width=240, frames=2)
 
 
-def test_without_an_encoder_there_is_no_video(monkeypatch):
+def test_without_an_encoder_that_works_there_is_no_video(monkeypatch, tmp_path):
+    for script in (None, "exit 1", "exit 0"):
+        if script:
+            (tmp_path / "ffmpeg").write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+            (tmp_path / "ffmpeg").chmod(0o755)
+            _works.cache_clear()
+        monkeypatch.setenv("PATH", str(tmp_path))
+        assert (encoder() is not None) == (script == "exit 0")
     monkeypatch.setenv("PATH", "")
-    assert encoder() is None
     with pytest.raises(RuntimeError, match="needs the command ffmpeg"):
         shown_to_mp4(race_film(RACE, run(RACE)), frames=2)

@@ -181,7 +181,7 @@ def test_no_table_has_a_formula(tables):
 
 def test_json_and_notebooks_keep_texts_as_texts(tables):
     training, progress = tables["classes"]
-    read = json.loads(history_to_json(training, progress, link=LINK, names=(PAYLOADS[0], PAYLOADS[1])))
+    read = json.loads(history_to_json(training, progress, names=PAYLOADS[:2], made=MADE))
     assert [one["name"] for one in read["configurations"]] == [*PAYLOADS[:2]]
     assert read["link"] == LINK
     assert not any(name in json.dumps(read["data"]) for name in PAYLOADS)  # a file of one's own stays one's own

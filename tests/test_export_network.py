@@ -17,7 +17,7 @@ import pytest
 
 from optviz.datasets import DATASETS, Table
 from optviz.experiment import Pick, Racer
-from optviz.export import FLAVOURS, history_to_csv, history_to_json, to_python
+from optviz.export import FLAVOURS, Made, history_to_csv, history_to_json, to_python
 from optviz.export import history as history_room
 from optviz.export.history import MEASURED
 from optviz.export.network import ACTIVATION, INLINE_AT_MOST, LOSS, refused
@@ -365,8 +365,9 @@ def test_a_history_as_json_says_where_it_comes_from(monkeypatch):
     racer = Racer(Pick("sgd", {"lr": 1e200}), {"lr": Pick("cosine")})
     one = training(with_adam(), Configuration(Net(hidden=(3,), loss="squared_error"), racer), dataset=Pick("iris"))
     app = ran(one)
-    known = json.loads(history_to_json(one, app, link="/training?x"), parse_constant=pytest.fail)
-    assert known["link"] == "/training?x"
+    made = Made("Training", "/training?x", "2026-01-31", "JAX 0.0")
+    known = json.loads(history_to_json(one, app, made=made), parse_constant=pytest.fail)
+    assert (known["page"], known["link"], known["date"], known["libraries"]) == made
     assert known["data"]["licence"].startswith("CC BY 4.0")
     assert known["data"]["examples"] == {"training": 90, "validation": 30, "test": 30}
     assert known["settings"]["batch_size"] == one.batch_size

@@ -9,10 +9,14 @@ import pytest
 from PIL import Image
 
 from browsing import Visitor, saved
-from optviz.export import charts_to_html
+from optviz.experiment import Pick, Racer
+from optviz.export import charts_to_html, shown_to_html, training_shown, walk_to_html
 from optviz.figures.phase_map import phase_map_record
 from optviz.figures.theme import style
+from optviz.figures.walk import every_chain
 from optviz.phase_map import PLANE, measure
+from optviz.training import Configuration, Net, Training, advance, begin
+from optviz.ui.presets import TWO_PATHS
 
 SVG = "{http://www.w3.org/2000/svg}"
 RACE = "/descent?steps=200&racer=adam~lr~0.05&racer=sgd~lr~0.001&racer=rmsprop~lr~0.01"
@@ -119,17 +123,37 @@ def test_a_walk_is_saved_as_it_stands(window):
     assert not any("var(" in (node.get("style") or "") for node in root.iter())
 
 
-def test_charts_on_a_page_of_their_own(context, tmp_path):
+# On a page of its own -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def alone(context, tmp_path):
+    """A function that opens a page which left the app, where there is no server: it asks for nothing."""
+    said: list[str] = []
+    pages = []
+
+    def opened(text: str, name: str):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+        page = context.new_page()
+        pages.append(page)
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("console", lambda message: message.type == "error" and said.append(message.text))
+        page.on("request", lambda one: one.url.startswith(("http", "ws")) and said.append(one.url))
+        page.goto((tmp_path / name).as_uri())
+        page.wait_for_selector("[data-ready=true]")
+        return page
+
+    yield opened
+    for page in pages:
+        page.close()
+    assert said == []
+
+
+def test_charts_on_a_page_of_their_own(alone, tmp_path):
     """Without a server: the page draws its chart, and saves it without telling where on the disk it lies."""
     map_ = PLANE.request
     record = phase_map_record(map_, measure(map_), None, None, "")
-    (tmp_path / "map.html").write_text(charts_to_html("Phase map", [{**record, "title": "The map"}]), encoding="utf-8")
-    page = context.new_page()
-    said: list[str] = []
-    page.on("pageerror", lambda error: said.append(str(error)))
-    page.on("request", lambda request: request.url.startswith("http") and said.append(request.url))
-    page.goto((tmp_path / "map.html").as_uri())
-    page.wait_for_selector(".oz-chart[data-ready=true]")
+    page = alone(charts_to_html("Phase map", [{**record, "title": "The map"}]), "map.html")
     said_below = [entry["words"] for entry in record["key"]]
     assert page.locator("main li").all_inner_texts() == said_below
     assert any(words.startswith("diverged: ") for words in said_below)
@@ -141,5 +165,40 @@ def test_charts_on_a_page_of_their_own(context, tmp_path):
     assert name == "optviz_map_The_map.svg"
     assert str(tmp_path) not in text.decode()
     assert page.locator(".oz-chart").get_attribute("aria-label") == json.loads(json.dumps(record["alt"]))
-    assert said == []
-    page.close()
+
+
+def test_a_walk_on_a_page_of_its_own_can_choose_every_weight(alone):
+    page = alone(walk_to_html(TWO_PATHS, link="/backprop?seed=7"), "walk.html")
+    page.get_by_role("button", name="Jump to end").click()
+    page.wait_for_function("document.querySelector('.oz-walk').probe().phase === 'done'")
+    chain = page.locator(".oz-walk-chain")
+    for name, told in every_chain(TWO_PATHS).items():
+        page.locator(f"[data-parameter='{name}']").last.dispatch_event("click")
+        page.wait_for_function(
+            f"document.querySelector('.oz-walk-title').textContent.startsWith('∂L/∂{told['symbol']}:')"
+        )
+        assert all(path["numbers"] in chain.inner_text() for path in told["paths"])
+        assert page.evaluate("document.querySelector('.oz-walk').probe().phase") == "done"  # it stays where it was
+    assert "/backprop?seed=7" in page.locator("footer").inner_text()
+
+
+def test_a_training_on_a_page_of_its_own_plays(alone):
+    """What the network answers changes on the way; the facts at the foot are those of the training."""
+    training = Training(
+        Pick("moons", {"noise": 0.2}),
+        (Configuration(Net(hidden=(8,)), Racer(Pick("adam", {"lr": 0.03}))),),
+        epochs=8,
+    )
+    page = alone(
+        shown_to_html(training_shown(training, advance(training, begin(training), training.steps))), "moons.html"
+    )
+    ground = "() => document.querySelector('.oz-picture canvas').toDataURL()"
+    seen = []
+    for where, clock in (("start", "step 0 "), ("end", f"step {training.steps} ")):
+        page.get_by_role("button", name=f"Jump to {where}").click()
+        page.wait_for_function(f"document.querySelector('.oz-clock').textContent.startsWith('{clock}')")
+        seen.append(page.evaluate(ground))
+    assert seen[0] != seen[1]
+    foot = page.locator("footer").inner_text()
+    assert "hidden layers 8, relu" in foot
+    assert f"{training.steps} of {training.steps} steps" in foot

@@ -144,13 +144,17 @@ def test_costs_are_measured_on_request(laboratory, monkeypatch):
     found = [Cost(2, 1e-5, 1e-5, 1e-5, 1e-5, 32, 320), Cost(6, 1e-5, 2e-5, 3e-5, 1e-5, 288, 960)]
     found += [Work(2, {"sgd": 15068.0, "lbfgs": 35.0, "newton": 5.0})]
     monkeypatch.setattr(second_order, "costs", lambda: iter(found))
-    laboratory.session_state["second_order-cost"] = True
+    laboratory.session_state["second_order-cost"] = laboratory.session_state["second_order-cost-export"] = True
     laboratory.run()
     assert "nothing measured yet" in drawn(laboratory)[2]["alt"]
+    offered = ["Time and memory (CSV)", "Everything (JSON)", "Web page (HTML)"]
+    assert [node.proto.label for node in laboratory.get("download_button")] == offered
     laboratory.button(key="second_order-measure").click().run()
     assert "with n = 6" in drawn(laboratory)[2]["alt"]
     assert "15068" in says(laboratory)
     assert "Newton needed 5 steps" in says(laboratory)
+    offered.insert(1, "Steps needed (CSV)")
+    assert [node.proto.label for node in laboratory.get("download_button")] == offered
     assert PIECES == 10
 
 

@@ -1,11 +1,13 @@
 """The training laboratory in real Chromium: a run starts, goes on without a blank, pauses, and survives what its
 visitor does."""
 
+import io
 import json
 import re
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from browsing import Visitor
 
@@ -168,10 +170,13 @@ def test_a_training_is_downloaded_as_it_stands(visitor):
     guest.settled()
     guest.page.get_by_role("button", name="Export", exact=True).click()
 
-    def downloaded(name: str) -> str:
+    def bytes_of(name: str) -> bytes:
         with guest.page.expect_download() as waiting:
             guest.page.get_by_role("button", name=name).click()
-        return Path(waiting.value.path()).read_text(encoding="utf-8")
+        return Path(waiting.value.path()).read_bytes()
+
+    def downloaded(name: str) -> str:
+        return bytes_of(name).decode()
 
     script = downloaded("Python (PyTorch)")
     assert "torch.optim.SGD(model.parameters(), lr=0.1" in script
@@ -184,3 +189,7 @@ def test_a_training_is_downloaded_as_it_stands(visitor):
     known = json.loads(downloaded("Everything (JSON)"))
     assert known["steps taken"] == 20 * known["steps an epoch"]
     assert len(known["configurations"][0]["steps"]["batch loss"][0]) == known["steps taken"]
+    assert Image.open(io.BytesIO(bytes_of("Animation (GIF)"))).n_frames == 60  # type: ignore[attr-defined]  (of a GIF)
+    played = re.search(r'id="record">(.*?)</script>', downloaded("Web page (HTML)"))
+    assert played
+    assert json.loads(played[1])["time"]["end"] == known["steps taken"]

@@ -12,6 +12,7 @@ installation of 80 MB for everybody, and a good one is a package of every system
 from __future__ import annotations
 
 import base64
+import functools
 import html
 import io
 import math
@@ -76,8 +77,18 @@ def shown_to_gif(shown: Shown, *, width: int = 640, frames: int = 60, link: str 
 
 
 def encoder() -> str | None:
-    """Where the command that makes videos is, if there is one."""
-    return shutil.which("ffmpeg")
+    """Where the command that makes videos is, if there is one that works."""
+    command = shutil.which("ffmpeg")
+    return command if command and _works(command) else None
+
+
+@functools.lru_cache(maxsize=4)
+def _works(command: str) -> bool:
+    """Whether it starts at all. Asked once: what is offered must not fail in silence when its button is pressed."""
+    try:
+        return subprocess.run([command, "-version"], capture_output=True, timeout=ENCODING).returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        return False
 
 
 def shown_to_mp4(shown: Shown, *, width: int = 960, frames: int = 120, link: str = "") -> bytes:

@@ -71,7 +71,9 @@ def history_to_csv(
     return text.getvalue()
 
 
-def history_to_json(training: Training, progress: Progress, *, link: str = "", names: Sequence[str] = ()) -> str:
+def history_to_json(
+    training: Training, progress: Progress, *, names: Sequence[str] = (), made: Made | None = None
+) -> str:
     """The same and where it comes from, as JSON. Infinite numbers are the texts "inf" and "-inf", undefined ones null.
 
     Losses and accuracies are lists of runs, one for each seed, of their moments.
@@ -79,7 +81,7 @@ def history_to_json(training: Training, progress: Progress, *, link: str = "", n
     steps = progress.step * training.seeds * len(training.configurations)
     known = {
         "made with": "optviz",
-        "link": link,
+        **({name: text for name, text in made._asdict().items() if text} if made else {}),
         "data": _data(training),
         "settings": {name: getattr(training, name) for name in SETTINGS},
         "steps an epoch": training.steps_an_epoch,

@@ -194,7 +194,7 @@ TRAINING_DOWNLOADS = (
         ".json",
         "application/json",
         "The table, the loss of every step, all settings, and where the data come from.",
-        lambda trained, made: history_to_json(*trained.progress(), link=made.link, names=trained.names),
+        lambda trained, made: history_to_json(*trained.progress(), names=trained.names, made=made),
     ),
     *played(Trained.shown, partial(Trained.shown, film=True)),
 )
