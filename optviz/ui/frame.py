@@ -44,6 +44,19 @@ SORRY = (
 )
 
 
+def _share_memory() -> None:
+    """Let all threads take memory from few places. The C library otherwise gives each of a dozen threads a place of its
+    own, and what one has let go no other takes: 90 MB with a hundred visitors.
+    It is told before JAX is imported, whose threads would be the first."""
+    if sys.platform == "linux":
+        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc has it, musl does not
+        if mallopt is not None:
+            mallopt(ARENA_MAX, os.cpu_count() or 1)
+
+
+_share_memory()
+
+
 class Page(NamedTuple):
     """An entry of the navigation. `path` is relative to app.py."""
 
@@ -314,15 +327,6 @@ def _offer_plotly() -> None:
             shutil.copyfile(source, target)
     except OSError as error:
         logging.getLogger(__name__).warning("No fallback copy of plotly.js: %s", error)
-
-
-def _share_memory() -> None:
-    """Let all threads take memory from few places. The C library otherwise gives each of a dozen threads a place of its
-    own, and what one has let go no other takes: 90 MB with a hundred visitors."""
-    if sys.platform == "linux":
-        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc has it, musl does not
-        if mallopt is not None:
-            mallopt(ARENA_MAX, os.cpu_count() or 1)
 
 
 def _warm_up(experiment: Experiment) -> None:
