@@ -84,7 +84,8 @@ def guest(window):
 @pytest.fixture(scope="module", params=PATHS)
 def opened(request, server, context) -> Iterator[Guest]:
     """Every page, opened once for all that is asked of it."""
-    guest = Guest(context.new_page(), server).open(request.param)
+    guest = Guest(context.new_page(), server)
+    guest.open(request.param)
     yield guest
     assert guest.problems == []
     assert guest.page.get_by_test_id("stException").count() == 0
@@ -96,7 +97,8 @@ def reader(opened) -> Guest:
     """A visitor of each page, by day and at a desk."""
     opened.page.emulate_media(color_scheme="light")
     opened.page.set_viewport_size({"width": 1280, "height": 900})
-    return opened.settled()
+    opened.settled()
+    return opened
 
 
 def test_a_page_can_be_read_by_day_by_night_and_on_a_phone(reader):
