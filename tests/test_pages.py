@@ -37,7 +37,7 @@ BOWL = Experiment(Pick("sphere"), (Racer(Pick("sgd", {"lr": 0.1})),), steps=50)
 
 @pytest.fixture(scope="module")
 def session() -> AppTest:
-    at = AppTest.from_file(str(APP), default_timeout=120).run()
+    at = AppTest.from_file(str(APP), default_timeout=300).run()
     assert not at.exception
     for thread in threading.enumerate():
         if thread.name == "optviz warm-up":

@@ -18,7 +18,7 @@ from benchmarks.faults import FAULTS, strike
 from benchmarks.visitors import STREAMLIT
 from benchmarks.visitors import Visitor as Guest
 from benchmarks.visits import descent
-from browsing import ROOT, Visitor, in_a_thread, serving
+from browsing import PATIENCE, ROOT, Visitor, in_a_thread, serving
 from optviz.ui.frame import SORRY
 from optviz.ui.jobs import Job
 from test_jobs import SMALL, finished, until
@@ -63,8 +63,8 @@ def test_a_browser_stays_on_its_experiment_while_every_replica_is_replaced(toget
     for number, place in enumerate(together.places):
         together.restart(number)
         together.answers(place)
-        guest.page.wait_for_timeout(3000)  # until the load balancer has seen it too
-    assert lost
+        together.all_known()
+    guest.once(lambda: lost, bool, "another connection")
     guest.settled()
     assert guest.query["racer"] == ["adam~lr~0.063"]
     assert guest.slider("Learning rate").get_attribute("aria-valuetext") == "0.063"
@@ -149,7 +149,7 @@ async def a_guest(base: str):
     """A visitor without a browser, on the open page."""
     stream = f"{base.replace('http', 'ws')}/_stcore/stream"
     async with connect(stream, subprotocols=STREAMLIT, compression=None, max_size=None) as socket:
-        guest = Guest(socket, base, descent(0), 0)
+        guest = Guest(socket, base, descent(0), 0, PATIENCE / 1000)
         await guest.arrive()
         yield guest
 

@@ -34,7 +34,7 @@ TINY = replace(SMALL_NETWORK, configurations=(Configuration(Net(hidden=(4,)), SG
 
 @pytest.fixture(scope="module")
 def session() -> AppTest:
-    at = AppTest.from_file(str(APP), default_timeout=120).run()
+    at = AppTest.from_file(str(APP), default_timeout=300).run()
     at.session_state["page"] = ""
     return at.switch_page(PAGE).run()
 

@@ -29,7 +29,7 @@ QUICK = replace(MOONS, epochs=3)
 
 @pytest.fixture(scope="module")
 def session() -> AppTest:
-    at = AppTest.from_file(str(APP), default_timeout=120).run()
+    at = AppTest.from_file(str(APP), default_timeout=300).run()
     at.session_state["page"] = ""
     return at.switch_page(PAGE).run()
 
@@ -230,7 +230,7 @@ def test_the_address_says_what_was_changed(laboratory):
 
 
 def test_a_visitor_has_one_job_of_their_own(laboratory):
-    other = AppTest.from_file(str(APP), default_timeout=120).run()
+    other = AppTest.from_file(str(APP), default_timeout=300).run()
     other.switch_page(PAGE).run()
     assert not other.exception
     assert Job._count >= 2  # its own run
