@@ -35,7 +35,7 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-PATIENCE = 150_000  # ms: a bound against hanging, generous because compiling shares two cores with the browser
+PATIENCE = 300_000  # ms: a bound against hanging, generous because compiling shares the cores with the browser
 IDLE = '[data-testid=stApp][data-test-script-state="notRunning"][data-test-connection-state="CONNECTED"]'
 DRAWN = """(stage) => {
   const seen = [...document.querySelectorAll(stage)]

@@ -443,7 +443,7 @@ RACE = Experiment(
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-PATIENCE = 60_000  # ms
+PATIENCE = 300_000  # ms: a bound against hanging
 
 
 @pytest.fixture(scope="session")

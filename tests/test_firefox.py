@@ -17,7 +17,7 @@ from websockets.sync.client import ClientConnection, connect
 from browsing import free_port
 
 FIREFOX = shutil.which("firefox-esr") or shutil.which("firefox")
-PATIENCE = 150  # s: a bound against hanging
+PATIENCE = 300  # s: a bound against hanging
 READY = "document.querySelector('.oz-stage')?.dataset.ready === 'true'"
 PROBE = "document.querySelector('.oz-stage').probe()"
 
