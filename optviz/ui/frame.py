@@ -279,7 +279,6 @@ def prepare_server(warm: Experiment) -> threading.Timer:
     what the next visitor will see, and freeze the garbage collector's view of what is there by now. JAX alone brings
     half a million objects, and every full collection would walk them, holding up all visitors."""
     keep_programs()
-    _share_memory()
     _offer_plotly()
     _say_sorry()
     timer = threading.Timer(FIRST_PAGE, _warm_up, args=(warm,))  # not at once: the first visitor's page comes first
