@@ -188,9 +188,12 @@ def test_a_remote_leads_through_the_list_and_each_experiment_is_the_right_one(sp
     speaker.until_query(lambda query: query.get("place") == ["3"], "the third experiment")
     speaker.page.wait_for_url("**/backprop?**")
     speaker.page.get_by_text(QUESTIONS["C2"]).wait_for()
+    speaker.page.wait_for_selector(".oz-walk[data-ready=true]")
+    speaker.idle()  # the whole page is there, not the question alone
     speaker.page.keyboard.press("PageUp")
     speaker.page.wait_for_url("**/descent?**")
     speaker.until_query(lambda query: query.get("place") == ["2"], "back at the second")
+    speaker.settled()
     speaker.page.get_by_role("link", name="1", exact=False).locator("visible=true").first.click()
     speaker.until_query(lambda query: query.get("claim") == ["A1"], "back at the first, by its link")
 
