@@ -481,7 +481,10 @@ def test_a_page_plays_without_a_network(browser, tmp_path):
 
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(14, 17, 23)"
     assert page.locator(".oz-plot .contourlayer path, .oz-plot .contour path").count() > 5
-    first = until(lambda state: state["playing"], "playing")
+    until(lambda state: state["playing"] or state["frame"] == state["steps"], "playing, or the end of it")
+    page.get_by_role("button", name="Jump to start").click()
+    first = until(lambda state: state["frame"] == 0 and not state["playing"], "the start")
+    page.get_by_role("button", name="Play", exact=True).click()
     until(lambda state: state["frame"] > first["frame"] and state["drawn"] > first["drawn"], "a later frame")
     page.get_by_role("button", name="Jump to end").click()
     end = until(lambda state: state["frame"] == state["steps"] == RACE.steps and not state["playing"], "the end")

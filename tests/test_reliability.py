@@ -63,7 +63,7 @@ def test_a_browser_stays_on_its_experiment_while_every_replica_is_replaced(toget
     for number, place in enumerate(together.places):
         together.restart(number)
         together.answers(place)
-        together.all_known()
+        guest.page.wait_for_timeout(3000)  # for the load balancer to see it too; else nobody serves for a moment
     guest.once(lambda: lost, bool, "another connection")
     guest.settled()
     assert guest.query["racer"] == ["adam~lr~0.063"]
