@@ -363,7 +363,7 @@ class Recorder:
             room = jnp.zeros((LONGEST + 1, self.width))
         room = self._compiled(*arguments, room)
         # Read where it lies: a view that JAX knows of would be in the way of the next run, which then copied the room.
-        lies = self._numbers.from_address(room.unsafe_buffer_pointer())
+        lies = memoryview(self._numbers.from_address(room.unsafe_buffer_pointer()))
         rows = np.frombuffer(lies).reshape(-1, self.width)[: steps + 1].copy()
         if len(_rooms[self.width]) < ROOMS_AT_MOST:
             _rooms[self.width].append(room)
