@@ -34,8 +34,14 @@ class Compiled:
 
     def __init__(self, make: Callable[[], Any]):
         self._make, self._compiled, self._lock = make, {}, threading.Lock()
+        self._latest: Any = None
 
     def __call__(self, *arguments: Any) -> Any:
+        if self._latest is not None:
+            try:  # what was called last is nearly always wanted again, and looks at its arguments itself
+                return self._latest(*arguments)
+            except TypeError:
+                pass  # they are of other shapes or types
         leaves, tree = jax.tree.flatten(arguments)
         kind = (tree, *map(_kind, leaves))
         compiled = self._compiled.get(kind)
@@ -44,11 +50,13 @@ class Compiled:
                 compiled = self._compiled.get(kind)
                 if compiled is None:
                     compiled = self._compiled[kind] = self._make().lower(*arguments).compile()
+        self._latest = compiled
         return compiled(*arguments)
 
     def clear_cache(self) -> None:
         """Forget what was compiled."""
         self._compiled.clear()
+        self._latest = None
 
 
 def _kind(leaf: Any) -> tuple:
