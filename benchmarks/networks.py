@@ -101,7 +101,7 @@ def with_torch(given: Work) -> Walk:
             parts += [linear, nn.Tanh()]
         model, loss_of = nn.Sequential(*parts[:-1]), nn.MSELoss()
         optimizer = torch.optim.SGD(model.parameters(), lr=LR)
-        for rows in torch.from_numpy(given.rows(epochs)):
+        for rows in torch.from_numpy(given.rows(epochs).copy()):  # which is read-only
             optimizer.zero_grad()
             loss = loss_of(model(x[rows]), y[rows])
             loss.backward()

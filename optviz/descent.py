@@ -26,7 +26,7 @@ from optviz.schedules import Schedule
 from optviz.spec import Hyper
 
 LONGEST = 5000  # steps that one call of a program can record
-STRETCH, DRAWS_AT_MOST = 1024, 2**20  # of runs together, one call takes so many steps, on draws of so many bytes
+STRETCH, DRAWS_AT_MOST = 4096, 2**22  # of runs together, one call takes so many steps, on draws of so many bytes
 ROOM = 60  # runs of which one call finds out how they end
 # What does not change from step to step is computed at each: put before the loop, it became a handful of kernels more,
 # and from eight on XLA hands them to other threads, which takes longer than all steps of a short run.
@@ -234,34 +234,48 @@ def descend_together(
     It is `descend` for problems with many parameters, and records little: what stays bounded however large θ is.
     Cut into pieces, a run stays the same bit for bit.
     """
-    one = jax.tree.leaves(problem.draw(seeds[0], state.t, 1))
-    room = int(np.clip(DRAWS_AT_MOST // (len(seeds) * sum(leaf.nbytes for leaf in one)), 1, STRETCH))
+    # what a program has room for is written over again and again: it never reads beyond the steps that it takes
+    one = {name: (part.shape[2:], part.dtype) for name, part in problem.draw(seeds[0], state.t, 1).items()}
+    bytes_a_step = len(seeds) * problem.places * sum(math.prod(shape) * dtype.itemsize for shape, dtype in one.values())
+    room = int(np.clip(DRAWS_AT_MOST // bytes_a_step, 1, STRETCH))
     compiled = program((problem.key, rule.key, room, len(seeds), "together"), lambda: _build_together(problem, rule))
     values = {"problem": problem.values, "rule": rule.values, "horizon": np.float64(horizon)}
     carried, records, update, done = tuple(state[1:]), [], None, 0
+    lead = (len(seeds), room, problem.places)
+    draws = {name: _aligned((*lead, *shape), dtype) for name, (shape, dtype) in one.items()}
     while done < steps:
         count = min(steps - done, room)
-        draws = [problem.draw(seed, state.t + done, count) for seed in seeds]
-        draws = jax.tree.map(lambda *each: _roomy(each, room), *draws)
+        for i, seed in enumerate(seeds):
+            problem.draw(seed, state.t + done, count, {name: part[i] for name, part in draws.items()})
         arguments = (values, carried, np.int64(state.t + done), np.int64(count), draws)
         carried, record, update = compiled(*arguments)
-        records.append([np.asarray(part)[:, :count] for part in record])
+        records.append(np.asarray(record)[:, :count])
         done += count
-    value, norm, lr = (np.concatenate(parts, axis=1) for parts in zip(*records, strict=True))
+    value, norm, lr = np.moveaxis(np.concatenate(records, axis=1), -1, 0)
     last = State(state.t + steps, *jax.tree.map(np.asarray, carried))
     return Together(value, norm, lr, np.asarray(update), last)
 
 
-def _roomy(each: Sequence[np.ndarray], room: int) -> np.ndarray:
-    """The draws of all seeds, (k, room, …): filled from the front."""
-    whole = np.zeros((len(each), room, *each[0].shape[1:]), each[0].dtype)
-    for i, draws in enumerate(each):
-        whole[i, : len(draws)] = draws
-    return whole
+def _aligned(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """An array with nothing in it yet, at an address that lets a program read it in place."""
+    size = math.prod(shape) * dtype.itemsize
+    whole = np.empty(size + 64, np.uint8)
+    start = -whole.ctypes.data % 64
+    return whole[start : start + size].view(dtype).reshape(shape)
 
 
 def _build_together(problem: Problem, rule: Rule) -> Callable:
-    """k runs that record only numbers, one after another within one program.
+    """k runs that record only numbers, within one program. Where the problem has a plain form, both are compiled, and
+    the values say which is run: so no slider compiles, and what nobody asks for costs nothing."""
+    whole = _loop_together(problem, rule)
+    if problem.plain is None:
+        return jax.jit(whole)
+    met, plain = problem.plain[0], _loop_together(problem.plain[1], rule)
+    return jax.jit(lambda values, *more: jax.lax.cond(met(values["problem"]), plain, whole, values, *more))
+
+
+def _loop_together(problem: Problem, rule: Rule) -> Callable:
+    """k runs one after another.
 
     Vectorized over seeds, the kernel of a narrow network of four hidden layers took twice as long for each of 16 seeds
     as for one alone, and digits a third longer; only wide and shallow ones gained.
@@ -274,17 +288,23 @@ def _build_together(problem: Problem, rule: Rule) -> Callable:
 
             def advance(i, now):
                 carry, records, _ = now
+                # Or each number that follows from the values alone becomes a program of its own before the loop, and
+                # XLA hands many small programs to other threads, which takes longer than a hundred steps.
+                here, _ = jax.lax.optimization_barrier((values, i))
                 t = (first + i).astype(start[0].dtype)
                 drawn = jax.tree.map(lambda draw: jax.lax.dynamic_index_in_dim(draw, i, keepdims=False), own)
-                carry, (_, _, step, lr, *_), (value, raw) = move(values, carry, t, drawn)
-                return carry, _put(records, (value, jnp.sqrt(jnp.sum(raw**2)), lr), i), step
+                carry, (_, _, step, lr, *_), (value, norm) = move(here, carry, t, drawn)
+                return carry, _put(records, jnp.stack([value, norm, lr]), i), step
 
-            records = (jnp.zeros(len(jax.tree.leaves(own)[0]), start[0].dtype),) * 3
+            records = jnp.zeros((len(jax.tree.leaves(own)[0]), 3), start[0].dtype)
             return jax.lax.fori_loop(0, steps, advance, (start, records, jnp.zeros_like(start[0])))
 
+        if len(carried[0]) == 1:  # or a copy is made of draws whose last axis has one place
+            only = alone(jax.tree.map(lambda each: each[0], (carried, draws)))
+            return jax.tree.map(lambda part: part[None], only)
         return jax.lax.map(alone, (carried, draws))
 
-    return jax.jit(run)
+    return run
 
 
 def _arguments(problem: Problem, rule: Rule, steps: int, horizon: int, state: State | None) -> tuple:
@@ -519,11 +539,16 @@ def _row(record: Any, dtype: Any) -> jax.Array:
 
 def _mover(problem: Problem, rule: Rule) -> tuple[Callable, Callable]:
     """The first state and one move, as pure functions of the values that a program is given. A move gives what is
-    carried on, its record, and (the step's loss, its gradient before anything was done to it)."""
+    carried on, its record, and (the step's loss, the length of its gradient before anything was done to it)."""
     # Only what is compiled in may be used of problem and rule here: their values are arguments.
     optimizer, static = rule.optimizer, rule.hyper.static
     schedules = {name: (entry, own.static) for name, (entry, own) in rule.schedules.items()}
-    objective, treat_gradient, treat_step = problem.objective, problem.treat_gradient, problem.treat_step
+    objective, slope, treat_gradient, treat_step = (
+        problem.objective,
+        problem.slope,
+        problem.treat_gradient,
+        problem.treat_step,
+    )
     watched = any({"value", "news"} & set(entry.needs) for entry, _ in schedules.values())
     see = _watcher(problem) if watched else lambda theta, t, values: (None, None)
 
@@ -538,11 +563,14 @@ def _mover(problem: Problem, rule: Rule) -> tuple[Callable, Callable]:
         def loss(at):
             return objective(at, draw, values["problem"])
 
-        def gradient_at(at):
-            return treat_gradient(jax.grad(loss)(at), values["problem"])
+        def sloped(at):
+            value, raw, norm = slope(at, draw, values["problem"])
+            return value, treat_gradient(raw, norm, values["problem"]), norm
 
-        value, raw = jax.value_and_grad(loss)(theta)
-        grad = treat_gradient(raw, values["problem"])
+        def gradient_at(at):
+            return sloped(at)[1]
+
+        value, grad, norm = sloped(theta)
         seen, news = see(theta, t, values["problem"])
         memory, scheduled = dict(memory), {}
         for name, (entry, own_static) in schedules.items():
@@ -555,7 +583,7 @@ def _mover(problem: Problem, rule: Rule) -> tuple[Callable, Callable]:
         step, slots = optimizer.fn(grad, **slots, **hyper, **asked)
         step = treat_step(step, values["problem"])
         carry = (theta + step, slots, memory)
-        return carry, (theta + step, grad, step, hyper["lr"], slots, memory, scheduled), (value, raw)
+        return carry, (theta + step, grad, step, hyper["lr"], slots, memory, scheduled), (value, norm)
 
     return begin, move
 

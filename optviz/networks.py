@@ -401,11 +401,11 @@ class Network:
             for layer in self.shapes
         ]
 
-    def ravel(self, layers: Iterable[Layer]) -> np.ndarray:
-        """The inverse of `unravel`, in NumPy."""
+    def ravel(self, layers: Iterable[Layer], xp: Any = np) -> Any:
+        """The inverse of `unravel`."""
         parts = [part for layer in layers for part in layer if part is not None]
         lead = np.ndim(parts[0]) - 2
-        return np.concatenate([np.reshape(part, (*np.shape(part)[:lead], -1)) for part in parts], axis=-1)
+        return xp.concatenate([xp.reshape(part, (*np.shape(part)[:lead], -1)) for part in parts], axis=-1)
 
     def each(self, weight: float, bias: float, gain: float, shift: float) -> np.ndarray:
         """A vector like θ with one number for all weights, one for all biases and so on."""

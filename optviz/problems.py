@@ -8,7 +8,7 @@ loop itself stays free of random numbers and every racer of one seed meets the s
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -16,10 +16,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from optviz.networks import Network, data_loss, forward, measuring_factors, penalty, training_factors
+from optviz.networks import NARROW, Network, data_loss, forward, measuring_factors, penalty, training_factors
 from optviz.surfaces import Surface
 
 BLOCK = 5000  # steps whose chance is drawn at a time
+LANES = 4  # double-precision numbers that a processor takes at once: narrow networks have batches of so many places
 
 
 @dataclass(frozen=True)
@@ -29,23 +30,43 @@ class Problem:
     `loss(theta, values)` is what is reported; `objective(theta, draw, values)` is what a step descends on;
     `draw(seed, first, count)` is what chance gives to `count` steps from number `first` on, in NumPy. `values` holds
     the arrays that may change without a compilation, and `key` names everything else: two problems of equal key compile
-    to the same program. `treat_gradient(grad, values)` is what the rule gets for a gradient, and
+    to the same program. `treat_gradient(grad, norm, values)` is what the rule gets for a gradient of that length, and
     `treat_step(step, values)` what θ gets for the rule's step; on a surface, both leave it as it is.
 
     `watch(theta, values)` is the loss that a watching schedule sees, before the steps 0, E, 2E, … for E =
     values["every"]. Without it, as on a surface, such a schedule sees `loss` before every step.
+
+    The rest makes runs together quick. A network's draws are arrays by name, (count, examples of a batch, …), and
+    `draw(seed, first, count, into)` writes them into arrays that may have more steps and more examples, which count for
+    nothing; `places` is the number of examples that suits a program best. `plain` is a condition on the values, and
+    a problem that is equal to this one, with less work, where they meet it.
     """
 
     key: Hashable
     loss: Callable[[jax.Array, Any], jax.Array]
     objective: Callable[[jax.Array, Any, Any], jax.Array]
-    draw: Callable[[int, int, int], Any]
+    draw: Callable[..., Any]
     values: Any
     theta0: np.ndarray
     seed: int = 0
-    treat_gradient: Callable[[jax.Array, Any], jax.Array] = lambda grad, values: grad
+    treat_gradient: Callable[[jax.Array, jax.Array, Any], jax.Array] = lambda grad, norm, values: grad
     treat_step: Callable[[jax.Array, Any], jax.Array] = lambda step, values: step
     watch: Callable[[jax.Array, Any], jax.Array] | None = None
+    slope_in_parts: Callable[[jax.Array, Any, Any], tuple[jax.Array, jax.Array, jax.Array]] | None = None
+    places: int = 0
+    plain: tuple[Callable[[Any], jax.Array], Problem] | None = None
+
+    @property
+    def slope(self) -> Callable[[jax.Array, Any, Any], tuple[jax.Array, jax.Array, jax.Array]]:
+        """The objective, its gradient (n,) and the length of that, as a function (theta, draw, values) for a compiled
+        program: it holds on to none of the problem's arrays."""
+        objective = self.objective
+
+        def slope(theta, draw, values):
+            value, grad = jax.value_and_grad(objective)(theta, draw, values)
+            return value, grad, jnp.sqrt(jnp.sum(grad**2))
+
+        return self.slope_in_parts or slope
 
 
 def from_surface(
@@ -137,8 +158,10 @@ def from_network(
     training examples if there are none: without penalties and smoothing, with nothing dropped and, in batch
     normalization, by the statistics of the training examples.
     """
+    x, target = (np.asarray(part, dtype=np.float64) for part in (x, target))
     examples, hidden = len(x), len(network.widths) - 2
     size = batch_size if 0 < batch_size < examples else examples
+    narrow = max(network.widths) <= NARROW
     rates = np.array(dropout or [0.0] * hidden, dtype=np.float64)
     numbers = np.array([inverted, l1, l2, label_smoothing, clip, delta], dtype=np.float64)
 
@@ -159,31 +182,63 @@ def from_network(
         output, _ = forward(network, layers, kept, factors=factors, statistics=statistics, xp=jnp)
         return data_loss(network, output, answers, delta=delta, xp=jnp)
 
-    def objective(theta, draw, values):
-        inverted, l1, l2, smoothing, _, delta = values["numbers"]
-        layers, share = network.unravel(theta), draw["share"]
-        factors = training_factors(network, draw["kept"], values["rates"], inverted, jnp)
+    def plain_loss(layers, draw, values, factors=None):
+        *_, smoothing, _, delta = values["numbers"]
+        share = draw["share"]
         output, _ = forward(network, layers, draw["x"], factors=factors, share=share, xp=jnp)
-        mean = data_loss(network, output, draw["target"], share=share, smoothing=smoothing, delta=delta, xp=jnp)
-        return mean + penalty(layers, l1, l2, jnp)
+        return data_loss(network, output, draw["target"], share=share, smoothing=smoothing, delta=delta, xp=jnp)
 
-    def treat_gradient(grad, values):
+    def full_loss(layers, draw, values):
+        inverted, l1, l2, *_ = values["numbers"]
+        factors = training_factors(network, draw["kept"], values["rates"], inverted, jnp)
+        return plain_loss(layers, draw, values, factors) + penalty(layers, l1, l2, jnp)
+
+    def is_plain(values):
+        _, l1, l2, *_ = values["numbers"]
+        return (l1 == 0) & (l2 == 0) & jnp.all(values["rates"] == 0)
+
+    def on(of_layers):
+        def objective(theta, draw, values):
+            return of_layers(network.unravel(theta), draw, values)
+
+        def slope_in_parts(theta, draw, values):
+            # Each part of the gradient is asked for twice, by its own shape and flat. So XLA computes it by that shape,
+            # as a sum of rows, which a processor takes several at a time; straight into θ's order, number by number.
+            value, grads = jax.value_and_grad(of_layers)(network.unravel(theta), draw, values)
+            squares = [jnp.sum(jnp.sum(part**2, axis=0)) for part in jax.tree.leaves(grads)]
+            return value, network.ravel(grads, jnp), jnp.sqrt(sum(squares))
+
+        return objective, slope_in_parts
+
+    def treat_gradient(grad, norm, values):
         clip = values["numbers"][4]
-        norm = jnp.sqrt(jnp.sum(grad**2))
         return grad * jnp.where((clip > 0) & (norm > clip), clip / norm, 1.0)
 
-    def draw(seed, first, count):
-        rows, share = batches(seed, examples, size, first, count)
-        inputs = x[rows]
+    def draw(seed, first, count, into=None):
+        if into is None:
+            lead = (count, size)
+            into = {"x": np.empty((*lead, x.shape[1])), "target": np.empty((*lead, target.shape[1]))}
+            into |= {"share": np.empty(lead), "kept": np.empty((*lead, network.units), bool)}
+        into = {name: part[:count] for name, part in into.items()}
+        rows = _rows(seed, examples, size, into["share"].shape[1], first, count)
+        _fill_share(into["share"], examples, size, first)
+        for table, name in ((x, "x"), (target, "target")):
+            np.take(table, rows, axis=0, out=into[name], mode="clip")  # the other modes write to memory of their own
         if input_noise > 0:
-            inputs = inputs + input_noise * _epoch_noise(seed, x.shape, size, first, count)
-        kept = _kept(seed, size, network.widths[1:-1], rates, first, count)
-        return {"x": inputs, "target": target[rows], "share": share, "kept": kept}
+            into["x"][:, :size] += input_noise * _epoch_noise(seed, x.shape, size, first, count)
+        if rates.any():
+            into["kept"][:, :size] = _kept(seed, size, network.widths[1:-1], rates, first, count)
+            into["kept"][:, size:] = True
+        else:
+            into["kept"].fill(True)
+        return into
 
-    return Problem(
+    objective, slope_in_parts = on(full_loss)
+    problem = Problem(
         key=("network", network, size),
         loss=loss,
         objective=objective,
+        slope_in_parts=slope_in_parts,
         draw=draw,
         values={
             "numbers": numbers,
@@ -196,29 +251,45 @@ def from_network(
         },
         theta0=theta0,
         seed=seed,
+        places=-(-size // LANES) * LANES if narrow and size > 1 else size,
         treat_gradient=treat_gradient,
         treat_step=lambda step, values: step * values["stretch"],
         watch=watch,
     )
+    if not narrow:
+        return problem
+    objective, slope_in_parts = on(plain_loss)
+    return replace(problem, plain=(is_plain, replace(problem, objective=objective, slope_in_parts=slope_in_parts)))
 
 
 def batches(seed: int, examples: int, size: int, first: int, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Which examples each of `count` steps from number `first` on sees, (count, size), and what each counts, 1 or 0.
 
     Every example comes exactly once an epoch. The last batch of an epoch is filled up with examples that count 0, so
-    that all batches have one shape.
+    that all batches have one shape. The first array is shared and read-only.
     """
+    share = np.empty((count, size))
+    _fill_share(share, examples, size, first)
+    return _rows(seed, examples, size, size, first, count), share
+
+
+def _rows(seed: int, examples: int, size: int, wide: int, first: int, count: int) -> np.ndarray:
+    """The examples of each batch, filled up to so many places."""
+    length = _epochs_a_block(examples) * -(-examples // size)
+    blocks = range(first // length, (first + count - 1) // length + 1)
+    orders = [
+        _orders(seed, block, examples, size, wide)[max(first - block * length, 0) : first + count - block * length]
+        for block in blocks
+    ]
+    return orders[0] if len(orders) == 1 else np.concatenate(orders)
+
+
+def _fill_share(share: np.ndarray, examples: int, size: int, first: int) -> None:
+    """What each place of each batch counts, into share (count, places)."""
     each = -(-examples // size)  # batches an epoch
-    rows, share = np.zeros((count, size), np.int64), np.ones((count, size))
-    steps = np.arange(first, first + count)
-    left = examples - (each - 1) * size
-    share[steps % each == each - 1, left:] = 0.0
-    per_block = _epochs_a_block(examples)
-    for block in range(first // each // per_block, (first + count - 1) // each // per_block + 1):
-        orders = _orders(seed, block, examples, size)
-        own = steps // each // per_block == block
-        rows[own] = orders[steps[own] - block * per_block * each]
-    return rows, share
+    share.fill(1.0)
+    share[:, size:] = 0.0
+    share[(each - 1 - first) % each :: each, examples - (each - 1) * size :] = 0.0
 
 
 def _epochs_a_block(examples: int) -> int:
@@ -226,15 +297,18 @@ def _epochs_a_block(examples: int) -> int:
 
 
 @lru_cache(maxsize=256)  # of 130 kB each, or one epoch of the largest data set
-def _orders(seed: int, block: int, examples: int, size: int) -> np.ndarray:
-    """The examples of each batch of a block of epochs, (batches, size)."""
+def _orders(seed: int, block: int, examples: int, size: int, wide: int) -> np.ndarray:
+    """The examples of each batch of a block of epochs, (batches, wide)."""
     each, epochs = -(-examples // size), _epochs_a_block(examples)
     orders = np.zeros((epochs, each * size), np.int64)
     orders[:, :examples] = np.arange(examples)
     if size < examples:
         rng = np.random.default_rng([seed, 1, block])
         orders[:, :examples] = rng.permuted(orders[:, :examples], axis=1)
-    return orders.reshape(epochs * each, size)
+    # by examples of the batch itself, so that no other one can overflow in its place
+    padded = np.pad(orders.reshape(epochs * each, size), ((0, 0), (0, wide - size)), mode="edge")
+    padded.setflags(write=False)
+    return padded
 
 
 def _epoch_noise(seed: int, shape: tuple[int, int], size: int, first: int, count: int) -> np.ndarray:
@@ -256,8 +330,6 @@ def _kept(seed: int, size: int, widths: Sequence[int], rates: np.ndarray, first:
     The numbers behind it depend on nothing but the seed, the step and the shape: a higher rate drops more of the same.
     """
     units = sum(widths)
-    if not rates.any():
-        return np.ones((count, size, units), bool)
     limits = np.repeat(np.round(rates * 2.0**32), widths)
     block = max(1, 16384 // (size * units))
     blocks = range(first // block, (first + count - 1) // block + 1)

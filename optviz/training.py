@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
@@ -73,6 +74,7 @@ NEWTON_AT_MOST = 500  # parameters: its Hessian has their square
 PROBE = 256  # training examples at which layers are looked at
 BATCHES = 8  # from which the gradient noise scale is estimated
 SNAPSHOTS = 500_000  # numbers of all kept snapshots of θ together: 4 MB
+TOGETHER = 1_000_000  # outputs of one layer at which several seeds are measured at once: 8 MB
 
 
 def _choice(name: str, options: Sequence[str], default: str, help: str, title: str = "") -> Param:
@@ -585,6 +587,44 @@ class Layers(NamedTuple):
     weights: np.ndarray
 
 
+class _Room:
+    """Arrays (…, capacity) into which what is recorded of each step is written behind what is there, so that a run in
+    many pieces is not copied at each of them.
+
+    Whoever has an array that ends where the room is used up to may write on; anybody else, as who goes on from an
+    earlier moment, gets a room of their own. So what was handed out never changes.
+    """
+
+    def __init__(self, arrays: Sequence[np.ndarray], capacity: int):
+        self.arrays = [np.empty((*array.shape[:-1], capacity), array.dtype) for array in arrays]
+        self.capacity, self.used, self._lock = capacity, arrays[0].shape[-1], threading.Lock()
+        for room, array in zip(self.arrays, arrays, strict=True):
+            room[..., : self.used] = array
+
+    def take(self, start: int, end: int) -> bool:
+        """Whether the places from start to end are the caller's now."""
+        with self._lock:
+            free = start == self.used and end <= self.capacity
+            if free:
+                self.used = end
+        return free
+
+
+def _lengthened(
+    room: _Room | None, before: Sequence[np.ndarray], more: Sequence[np.ndarray], planned: int
+) -> tuple[_Room, list[np.ndarray]]:
+    """The arrays with more at the end of their last axis, and the room that they are in. `planned` is how long they
+    will become, as far as is known."""
+    start = before[0].shape[-1]
+    end = start + more[0].shape[-1]
+    if room is None or not room.take(start, end):
+        room = _Room(before, max(planned, 2 * start, end))
+        room.take(start, end)
+    for array, part in zip(room.arrays, more, strict=True):
+        array[..., start:end] = part
+    return room, [array[..., :end] for array in room.arrays]
+
+
 @dataclass(frozen=True, eq=False)
 class History:
     """What is known of one configuration's run after T steps, with k seeds and p measured moments.
@@ -611,6 +651,7 @@ class History:
     snapshot_steps: np.ndarray  # (q,)
     distance: int  # steps from one moment to the next
     failure: Failure | None = None
+    room: _Room | None = field(default=None, repr=False)  # where what is recorded of each step goes on
 
 
 @dataclass(frozen=True, eq=False)
@@ -746,14 +787,13 @@ def _stretch(training: Training, index: int, state: State, history: History, goa
     bad = ~(np.isfinite(done.value) & np.isfinite(done.norm))
     if failure is None and bad.any():
         failure = _locate(training, index, state, bad)
-    history = replace(
-        history,
-        loss=np.concatenate([history.loss, done.value], axis=1),
-        lr=np.concatenate([history.lr, done.lr[0]]),
-        norm=np.concatenate([history.norm, done.norm[0]]),
-        clipped=np.concatenate([history.clipped, (done.norm[0] > clip) & (clip > 0)]),
-        failure=failure,
+    room, (loss, lr, norm, clipped) = _lengthened(
+        history.room,
+        (history.loss, history.lr, history.norm, history.clipped),
+        (done.value, done.lr[0], done.norm[0], (done.norm[0] > clip) & (clip > 0)),
+        training.steps,
     )
+    history = replace(history, loss=loss, lr=lr, norm=norm, clipped=clipped, failure=failure, room=room)
     due = goal % history.distance == 0 or goal == training.steps
     return done.state, _with_moment(training, index, done.state, done.update[0], history) if due else history
 
@@ -830,8 +870,10 @@ def _measure(training: Training, index: int, state: State, update: np.ndarray | 
     """The fields of a History that a measured moment adds to, with p = 1."""
     network, net = training.networks[index], training.configurations[index].net
     with np.errstate(all="ignore"):  # a run that has diverged is measured like any other
-        rows = [_losses(network, net, theta, training.parts) for theta in state.theta]
-        numbers = np.array(rows).transpose(1, 2, 0)[..., None]  # part, (loss, accuracy), seed, moment
+        handful = max(1, TOGETHER // (len(training.parts.train.y) * max(network.widths)))  # of seeds
+        starts = range(0, training.seeds, handful)
+        some = [_losses(network, net, state.theta[start : start + handful], training.parts) for start in starts]
+        numbers = np.concatenate(some, axis=-1)[..., None]  # part, (loss, accuracy), seed, moment
         layers, scale = _inside(training, index, state.theta[0], update)
     measured = {"moments": np.array([state.t]), "layers": layers, "noise_scale": np.array([scale])}
     for part, (loss, accuracy) in zip(("train", "validation", "test"), numbers, strict=True):
@@ -839,9 +881,9 @@ def _measure(training: Training, index: int, state: State, update: np.ndarray | 
     return measured
 
 
-def _losses(network: Network, net: Net, theta: np.ndarray, parts: Split) -> list[tuple[float, float]]:
-    """(loss, accuracy) on each part, by the population's statistics."""
-    layers = network.unravel(theta)
+def _losses(network: Network, net: Net, thetas: np.ndarray, parts: Split) -> np.ndarray:
+    """The losses and accuracies of k networks θ (k, n) on each part, (parts, 2, k), by the population's statistics."""
+    layers = network.unravel(thetas)
     factors = measuring_factors(network, net.rates, net.dropout_form == "inverted")
     output, passes = forward(network, layers, parts.train.x, factors=factors)
     statistics = [one.statistics for one in passes]
@@ -851,16 +893,17 @@ def _losses(network: Network, net: Net, theta: np.ndarray, parts: Split) -> list
             output, _ = forward(network, layers, part.x, factors=factors, statistics=statistics)
             found.append(_judged(network, net, output, part))
         else:
-            found.append((math.nan, math.nan))
-    return found
+            found.append((np.full(len(thetas), math.nan), np.full(len(thetas), math.nan)))
+    return np.array(found)
 
 
-def _judged(network: Network, net: Net, output: np.ndarray, part: Table) -> tuple[float, float]:
-    loss = float(data_loss(network, output, targets(part), smoothing=0.0, delta=net.delta))
+def _judged(network: Network, net: Net, output: np.ndarray, part: Table) -> tuple[np.ndarray, np.ndarray]:
+    """The loss and the accuracy (k,) of outputs (k, m, classes)."""
+    loss = data_loss(network, output, targets(part), smoothing=0.0, delta=net.delta)
     if not part.classes:
-        return loss, math.nan
+        return loss, np.full(len(loss), math.nan)
     right = np.isfinite(output).all(axis=-1) & (output.argmax(axis=-1) == part.y)
-    return loss, float(right.mean())
+    return loss, right.mean(axis=-1)
 
 
 def predict(training: Training, index: int, theta: np.ndarray, x: np.ndarray) -> np.ndarray:
@@ -944,7 +987,7 @@ def noise_scale(gradients: np.ndarray, size: int) -> tuple[float, float, float]:
 def _counts(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
     """How many values lie in each bin; those beyond an end in the last bin there, and undefined ones nowhere."""
     known = values[~np.isnan(values)]
-    return np.histogram(np.clip(known, edges[0], edges[-1]), edges)[0]
+    return np.bincount(np.searchsorted(edges[1:-1], known, side="right"), minlength=len(edges) - 1)
 
 
 # At the start --------------------------------------------------------------------------------------------------------

@@ -324,6 +324,37 @@ def test_every_example_comes_exactly_once_an_epoch(examples, size):
     )
 
 
+@pytest.mark.parametrize("rates", [(0.0, 0.0), (0.5, 0.2)])
+def test_draws_fill_room_for_more_steps_and_more_examples_which_count_nothing(rates):
+    network = Network((2, 4, 3, 1), loss="squared_error", classes=False)
+    x, target = RNG.standard_normal((25, 2)), RNG.standard_normal((25, 1))
+    problem = from_network(network, x, target, np.zeros(network.size), batch_size=10, dropout=rates, input_noise=0.1)
+    assert problem.places == 12
+    plain = problem.draw(4, 7, 20)
+    room = {name: np.full((30, 12, *part.shape[2:]), 7).astype(part.dtype) for name, part in plain.items()}
+    problem.draw(4, 7, 20, room)
+    for name, part in plain.items():
+        assert part.shape[:2] == (20, 10)
+        np.testing.assert_array_equal(room[name][:20, :10], part, err_msg=name)
+        assert (room[name][20:] == np.asarray(7, part.dtype)).all(), name  # nothing is written beyond the steps
+    assert (room["share"][:20, 10:] == 0).all()
+    assert room["kept"][:20, 10:].all()
+
+
+@pytest.mark.parametrize("normalization", ["none", "batch", "layer"])
+def test_the_slope_is_the_objective_s_gradient_and_its_length(normalization):
+    network = Network((2, 4, 3, 2), normalization=normalization)
+    x, target = RNG.standard_normal((10, 2)), np.eye(2)[RNG.integers(0, 2, 10)]
+    theta = 0.5 * RNG.standard_normal(network.size)
+    problem = from_network(network, x, target, theta, dropout=(0.5, 0.2), l1=0.01, l2=0.1, label_smoothing=0.1)
+    draw = {name: part[0] for name, part in problem.draw(0, 0, 1).items()}
+    value, grad, norm = jax.jit(problem.slope)(theta, draw, problem.values)
+    theirs, slope = jax.jit(jax.value_and_grad(problem.objective))(theta, draw, problem.values)
+    assert value == pytest.approx(float(theirs), rel=1e-14)
+    np.testing.assert_allclose(grad, slope, rtol=0, atol=1e-14)
+    assert norm == pytest.approx(np.linalg.norm(slope), rel=1e-14)
+
+
 def test_input_noise_is_normal_new_each_epoch_and_cuts_nothing():
     network = Network((4, 3, 1), loss="squared_error", classes=False)
     x, target = RNG.standard_normal((50, 4)), np.zeros((50, 1))

@@ -27,6 +27,7 @@ from optviz.training import (
     Net,
     Own,
     Training,
+    _counts,
     advance,
     begin,
     noise_scale,
@@ -114,7 +115,7 @@ def same(one, other):
         assert a.t == b.t
     for a, b in zip(one.histories, other.histories, strict=True):
         for name in vars(a):
-            if name not in ("layers", "failure", "distance"):
+            if name not in ("layers", "failure", "distance", "room"):
                 np.testing.assert_array_equal(getattr(a, name), getattr(b, name), err_msg=name)
         for name, x, y in zip(a.layers._fields, a.layers, b.layers, strict=True):
             np.testing.assert_array_equal(x, y, err_msg=name)
@@ -210,6 +211,61 @@ def test_seeds_together_are_the_seeds_alone(whole):
         alone = descend_together(problem, SGD.rule, SMALL.steps, (seed,), state, horizon=SMALL.steps)
         np.testing.assert_array_equal(alone.state.theta[0], whole.states[0].theta[row])
     assert not np.allclose(whole.states[0].theta[0], whole.states[0].theta[1])
+
+
+@pytest.mark.parametrize("key", ["sgd", "adam", "lbfgs"])
+def test_what_is_off_costs_no_accuracy(key):
+    """A narrow network has a plain loop for when dropout and penalties are off: it takes the same steps."""
+    net = Net(hidden=(4, 3), activation="tanh", init="xavier_normal")
+    training = Training(Pick("moons"), (Configuration(net, Racer(Pick(key))),), batch_size=10, epochs=20)
+    problem, rule = training.problem(0), training.configurations[0].racer.rule
+    whole = replace(problem, key=(problem.key, "whole"), plain=None)
+    ours, theirs = (
+        descend_together(one, rule, 30, [3], begin_together(one, rule, one.theta0[None]), horizon=30)
+        for one in (problem, whole)
+    )
+    for mine, other in zip(ours, theirs, strict=True):
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=1e-11), mine, other)
+
+
+def test_the_plain_loop_runs_only_when_all_is_off():
+    def met(**values):
+        net = Net(hidden=(4, 3), **values)
+        training = Training(Pick("moons"), (Configuration(net, Racer(Pick("sgd"))),))
+        problem = training.problem(0)
+        assert problem.plain is not None
+        return bool(problem.plain[0](problem.values))
+
+    assert met()
+    assert met(input_noise=0.1, label_smoothing=0.1, clip=0.1, bias_lr=2.0)  # both loops know these
+    assert not any(met(**{name: 0.1}) for name in ("dropout", "l1", "l2"))
+    assert not met(dropout=(0.0, 0.5))
+
+
+def test_a_progress_stays_as_it_is_whoever_goes_on_from_it():
+    """What is recorded of each step goes on in the same memory, and two who go on from one moment do not meet in it."""
+    start = advance(SMALL, begin(SMALL), 10)
+    before = [start.histories[0].loss.copy(), start.histories[0].norm.copy()]
+    quick = replace(SMALL, configurations=(Configuration(NET, SGD.but(lr=0.5)), Configuration(NET, ADAM)))
+    one = advance(SMALL, start, 10)
+    kept = one.histories[0].loss.copy()
+    other = advance(quick, start, 20)
+    np.testing.assert_array_equal(start.histories[0].loss, before[0])
+    np.testing.assert_array_equal(start.histories[0].norm, before[1])
+    np.testing.assert_array_equal(one.histories[0].loss, kept)
+    np.testing.assert_array_equal(other.histories[0].loss[:, :10], before[0])
+    assert not np.array_equal(other.histories[0].loss[:, 11:20], kept[:, 11:])
+    beyond = advance(SMALL, one, SMALL.steps)  # further than planned
+    np.testing.assert_array_equal(beyond.histories[0].loss[:, :20], kept)
+    assert beyond.histories[0].loss.shape[-1] == 20 + SMALL.steps
+
+
+def test_histograms_count_as_numpy_s():
+    edges = BINS["weight"]
+    values = np.concatenate([2 * np.random.default_rng(0).standard_normal(2000), edges, [np.inf, -np.inf, np.nan]])
+    known = values[~np.isnan(values)]
+    ours = _counts(values, edges)
+    np.testing.assert_array_equal(ours, np.histogram(np.clip(known, edges[0], edges[-1]), edges)[0])
 
 
 def test_the_loop_of_networks_is_the_loop_of_surfaces(whole):
