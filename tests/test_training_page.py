@@ -18,6 +18,7 @@ from optviz.network_claims import NETWORK_CLAIMS
 from optviz.rate_claims import ON_NETWORKS
 from optviz.training import CONFIGURATIONS_AT_MOST, VIEW, Training
 from optviz.training_link import to_query
+from optviz.ui import training as page
 from optviz.ui.exports import TRAINING_DOWNLOADS
 from optviz.ui.jobs import Job
 from optviz.ui.training import MOONS
@@ -125,6 +126,17 @@ def test_every_question_of_the_stage_has_another_answer(laboratory):
         assert {**record, "look": before["look"]} == before
     at.run()
     assert drawn(at) == record  # it was not the stage that asked
+
+
+def test_an_answer_waits_for_news(laboratory, monkeypatch):
+    monkeypatch.setattr(page, "PATIENCE", 600)
+    at = open_training(laboratory, replace(MOONS, epochs=20))
+    at.button(key="training-Start").click().run()
+    number = 0
+    while drawn(at)["live"] is not None:
+        number, before = number + 1, status(at)
+        assert status(ask(at, number)) != before
+    assert "done" in status(at)
 
 
 def ask(at: AppTest, number: int) -> AppTest:

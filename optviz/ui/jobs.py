@@ -32,7 +32,7 @@ from optviz.training import Progress, Training, advance, begin
 
 SLICE = 0.06  # seconds of work at a time
 UNSEEN = LIMITS.unseen_seconds  # seconds without a look after which a job pauses
-NEWS = 0.5  # seconds that a look waits for something new: a look costs the server and the browser more than waiting
+NEWS = 0.1  # seconds that a glance waits for something new
 LEFT = LIMITS.left_seconds  # and if the page was closed; a connection that is lost for a moment costs nothing
 WORKERS = max(1, (os.cpu_count() or 2) - 1)  # one core stays for those who move sliders
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -52,6 +53,7 @@ from optviz.ui.lesson import measured_or_stopped, say_verdict
 from optviz.ui.stage import Row, Table, stage
 
 UPLOAD = "="  # stands in the list of data sets for a visitor's own table
+PATIENCE = 2.5  # s that an answer waits for news. Pictures without any would take the processor from compiling
 TICK = 40  # ms between two looks at a run that goes on, if it is the only one
 
 # What the page opens with. Not among the presets, because the other pages need no networks to open.
@@ -503,7 +505,11 @@ def news_of(desk: Desk, job: Job) -> Glance:
     """The run as it stands. If it was the stage that asked for more, it is answered when there is more; in a class,
     whose runs wait for one another, at once."""
     waits = st.session_state.pop(desk.key("asked"), False) and busy() == 1
-    glance = job.glance(st.session_state.get(desk.key("looked")) if waits else None)
+    until = time.monotonic() + (PATIENCE if waits else 0)
+    glance = job.glance()
+    # Reading the session's state is where Streamlit breaks a script off, if the visitor has moved something meanwhile.
+    while glance.running and glance.place == st.session_state.get(desk.key("looked")) and time.monotonic() < until:
+        glance = job.glance(glance.place)
     st.session_state[desk.key("looked")] = glance.place
     return glance
 
