@@ -389,17 +389,22 @@ class Network:
         """How many hidden units there are."""
         return sum(self.widths[1:-1])
 
+    @cached_property
+    def _places(self) -> list[tuple[tuple[int, ...], int, int]]:
+        """The shape of each part, and where in θ it begins and ends."""
+        shapes = [shape for layer in self.shapes for shape in layer if shape is not None]
+        ends = np.cumsum([int(np.prod(shape)) for shape in shapes]).tolist()
+        return list(zip(shapes, [0, *ends], ends, strict=False))
+
     def unravel(self, theta: Any) -> list[Layer]:
         """θ (…, n) cut into layers."""
-        shapes = [shape for layer in self.shapes for shape in layer if shape is not None]
-        ends = np.cumsum([int(np.prod(shape)) for shape in shapes])
-        # JAX differentiates a split into one concatenation, and slices into a sum of padded copies
-        split = jnp.split if isinstance(theta, jax.Array) else np.split
-        pieces = iter(split(theta, ends[:-1], axis=-1))
-        return [
-            Layer(*(None if shape is None else next(pieces).reshape(*theta.shape[:-1], *shape) for shape in layer))
-            for layer in self.shapes
-        ]
+        if isinstance(theta, jax.Array):
+            # JAX differentiates a split into one concatenation, and slices into a sum of padded copies
+            cut = jnp.split(theta, [end for *_, end in self._places[:-1]], axis=-1)
+        else:
+            cut = [theta[..., start:end] for _, start, end in self._places]
+        pieces = (part.reshape(*theta.shape[:-1], *shape) for part, (shape, *_) in zip(cut, self._places, strict=True))
+        return [Layer(*(None if shape is None else next(pieces) for shape in layer)) for layer in self.shapes]
 
     def ravel(self, layers: Iterable[Layer], xp: Any = np) -> Any:
         """The inverse of `unravel`."""

@@ -487,8 +487,8 @@ class Training:
 
     def problem(self, index: int) -> Problem:
         """What configuration number `index` descends on."""
-        net, network, train = self.configurations[index].net, self.networks[index], self.parts.train
-        validation = self.parts.validation
+        net, network = self.configurations[index].net, self.networks[index]
+        train, validation, _ = self.parts
         return from_network(
             network,
             train.x,
@@ -868,13 +868,14 @@ def _chosen(part: Any, keep: np.ndarray) -> Any:
 
 def _measure(training: Training, index: int, state: State, update: np.ndarray | None) -> dict[str, Any]:
     """The fields of a History that a measured moment adds to, with p = 1."""
-    network, net = training.networks[index], training.configurations[index].net
+    network, net, parts = training.networks[index], training.configurations[index].net, training.parts
     with np.errstate(all="ignore"):  # a run that has diverged is measured like any other
-        handful = max(1, TOGETHER // (len(training.parts.train.y) * max(network.widths)))  # of seeds
+        handful = max(1, TOGETHER // (len(parts.train.y) * max(network.widths)))  # of seeds
         starts = range(0, training.seeds, handful)
-        some = [_losses(network, net, state.theta[start : start + handful], training.parts) for start in starts]
+        some = [_losses(network, net, state.theta[start : start + handful], parts) for start in starts]
         numbers = np.concatenate(some, axis=-1)[..., None]  # part, (loss, accuracy), seed, moment
-        layers, scale = _inside(training, index, state.theta[0], update)
+        layers = _inside(network, net, state.theta[0], update, parts.train)
+        scale = _scale_now(network, net, state.theta[0], parts.train, training.size)
     measured = {"moments": np.array([state.t]), "layers": layers, "noise_scale": np.array([scale])}
     for part, (loss, accuracy) in zip(("train", "validation", "test"), numbers, strict=True):
         measured |= {f"{part}_loss": loss, f"{part}_accuracy": accuracy}
@@ -920,9 +921,8 @@ def predict(training: Training, index: int, theta: np.ndarray, x: np.ndarray) ->
         return forward(network, layers, x, factors=factors, statistics=statistics)[0]
 
 
-def _inside(training: Training, index: int, theta: np.ndarray, update: np.ndarray | None) -> tuple[Layers, float]:
-    """The layers of one network at the probe's examples, and the gradient noise scale."""
-    network, net, train = training.networks[index], training.configurations[index].net, training.parts.train
+def _inside(network: Network, net: Net, theta: np.ndarray, update: np.ndarray | None, train: Table) -> Layers:
+    """The layers of one network at the probe's examples."""
     layers, table = network.unravel(theta), train.take(np.arange(min(PROBE, len(train.y))))
     factors = measuring_factors(network, net.rates, net.dropout_form == "inverted")
     _, passes = forward(network, layers, table.x, factors=factors)
@@ -948,13 +948,13 @@ def _inside(training: Training, index: int, theta: np.ndarray, update: np.ndarra
                 _counts(layer.weight, BINS["weight"]),
             )
         )
-    return Layers(*(np.array(column)[None] for column in zip(*rows, strict=True))), _scale_now(training, index, theta)
+    return Layers(*(np.array(column)[None] for column in zip(*rows, strict=True)))
 
 
-def _scale_now(training: Training, index: int, theta: np.ndarray) -> float:
-    """The gradient noise scale at θ, from the gradients of BATCHES batches with nothing dropped."""
-    network, net, train = training.networks[index], training.configurations[index].net, training.parts.train
-    size = min(training.size, len(train.y) // BATCHES, PROBE)
+def _scale_now(network: Network, net: Net, theta: np.ndarray, train: Table, size: int) -> float:
+    """The gradient noise scale at θ, from the gradients of BATCHES batches of `size` examples, or as many as there are,
+    with nothing dropped."""
+    size = min(size, len(train.y) // BATCHES, PROBE)
     least = 2 if net.normalization == "batch" else 1
     if size < least:
         return math.nan
