@@ -11,7 +11,7 @@ from PIL import Image
 
 from browsing import Visitor
 
-LINK = "/training?data=moons&epochs=100000&run=sgd~lr~0.05~net.hidden~8"
+LINK = "/training?data=moons&epochs=100000&run=sgd~lr~0.05~net.hidden~64x64"  # it takes minutes: no test sees its end
 QUICK = "/training?data=moons&epochs=20&run=sgd~lr~0.1~net.hidden~8"
 
 
@@ -146,6 +146,7 @@ def test_the_boundary_plays_over_training(visitor):
     guest = visitor().open(QUICK)
     press(guest, "Start")
     guest.page.get_by_text("· done").first.wait_for()
+    guest.until(lambda state: state["steps"] > 0, "the moments, which come after the words")
     guest.at_the_end()
     ground = "document.querySelector('.oz-picture canvas').toDataURL()"
     end = guest.resting(ground)
