@@ -832,7 +832,7 @@ def test_the_package_prepares_jax_by_itself():
         "    'imported': [name for name in ('streamlit', 'plotly', 'optuna') if name in sys.modules]}))"
     )
     theirs = "--xla_force_host_platform_device_count=2"
-    ours = "xla_cpu_small_while_loop_byte_threshold=1000000"
+    ours = "xla_cpu_small_while_loop_byte_threshold=8000000"
     told = json.loads(alone(program, XLA_FLAGS=theirs))
     assert told["float"] == told["theta"] == "float64"
     assert told["imported"] == []

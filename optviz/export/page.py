@@ -97,6 +97,7 @@ main li svg {
 $script
 const record = JSON.parse(document.getElementById("record").textContent);
 const main = document.querySelector("main");
+const bytes = (value) => new TextEncoder().encode(JSON.stringify(value)); // as the server sends it
 $fill
 fill();
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", fill);
@@ -109,7 +110,7 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", fill);
 STAGE = "const fill = () => show({ data: record, parentElement: main, setTriggerValue() {} });"
 WALK = """main.innerHTML = '<div class="oz-walk"></div>';
 const choose = (_, name) => { record.chain = record.chains[name]; fill(); };
-const fill = () => showWalk({ data: { ...record }, parentElement: main, setTriggerValue: choose });"""
+const fill = () => showWalk({ data: bytes(record), parentElement: main, setTriggerValue: choose });"""
 CHARTS = """const places = record.map(({ title, key }) => {
   const section = main.appendChild(document.createElement("section"));
   if (title) section.appendChild(document.createElement("h2")).textContent = title;
@@ -124,7 +125,6 @@ CHARTS = """const places = record.map(({ title, key }) => {
   }
   return place;
 });
-const bytes = (value) => new TextEncoder().encode(JSON.stringify(value));
 const shown = (one, i) => showChart({ data: bytes(one), parentElement: places[i], setTriggerValue() {} });
 const fill = () => record.forEach(shown);"""
 
