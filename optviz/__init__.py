@@ -44,8 +44,7 @@ def __dir__() -> list[str]:
 
 
 def _prepare_jax() -> None:
-    """Set what JAX reads once, when it starts: double precision, small loops compiled to one native kernel, and no
-    other thread than the caller's for a program, as handing over takes as long as a run of a thousand steps.
+    """Set what JAX reads once, when it starts: double precision, and small loops compiled to one native kernel.
 
     Below version 0.12, XLA on a CPU compiles only loops smaller than about a kilobyte to native code. Raising the
     threshold makes several optimizers in one scan 17 times faster, with bit-identical results. It leaves room for what
@@ -56,10 +55,9 @@ def _prepare_jax() -> None:
         flags = os.environ.get("XLA_FLAGS", "")
         if "xla_cpu_small_while_loop_byte_threshold" not in flags:
             os.environ["XLA_FLAGS"] = f"{flags} {flag}".strip()
-    for name, value in {"jax_enable_x64": True, "jax_cpu_enable_async_dispatch": False}.items():
-        os.environ[name.upper()] = str(int(value))
-        if "jax" in sys.modules:  # somebody was here before: what is set in the environment comes too late for it
-            sys.modules["jax"].config.update(name, value)
+    os.environ["JAX_ENABLE_X64"] = "1"
+    if "jax" in sys.modules:  # somebody was here before: what is set in the environment comes too late for it
+        sys.modules["jax"].config.update("jax_enable_x64", True)
 
 
 def _one_blas_thread() -> None:

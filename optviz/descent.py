@@ -21,7 +21,7 @@ import numpy as np
 
 from optviz.optimizers import Optimizer
 from optviz.problems import Problem
-from optviz.programs import Compiled, kept, program
+from optviz.programs import Compiled, aligned, kept, program
 from optviz.schedules import Schedule
 from optviz.spec import Hyper
 
@@ -242,7 +242,7 @@ def descend_together(
     values = {"problem": problem.values, "rule": rule.values, "horizon": np.float64(horizon)}
     carried, records, update, done = tuple(state[1:]), [], None, 0
     lead = (len(seeds), room, problem.places)
-    draws = {name: _aligned((*lead, *shape), dtype) for name, (shape, dtype) in one.items()}
+    draws = {name: aligned((*lead, *shape), dtype) for name, (shape, dtype) in one.items()}
     while done < steps:
         count = min(steps - done, room)
         for i, seed in enumerate(seeds):
@@ -254,14 +254,6 @@ def descend_together(
     value, norm, lr = np.moveaxis(np.concatenate(records, axis=1), -1, 0)
     last = State(state.t + steps, *jax.tree.map(np.asarray, carried))
     return Together(value, norm, lr, np.asarray(update), last)
-
-
-def _aligned(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """An array with nothing in it yet, at an address that lets a program read it in place."""
-    size = math.prod(shape) * dtype.itemsize
-    whole = np.empty(size + 64, np.uint8)
-    start = -whole.ctypes.data % 64
-    return whole[start : start + size].view(dtype).reshape(shape)
 
 
 def _build_together(problem: Problem, rule: Rule) -> Callable:
@@ -353,7 +345,7 @@ class Recorder:
     """
 
     def __init__(self, problem: Problem, rule: Rule, fresh: bool):
-        self.run, record = _build(problem, rule, fresh)
+        self._run, record = _build(problem, rule, fresh)
         leaves, self._tree = jax.tree.flatten(record)
         ends = np.cumsum([math.prod(leaf.shape) for leaf in leaves])
         self._columns = [
@@ -364,12 +356,18 @@ class Recorder:
         self._numbers = ctypes.c_double * ((LONGEST + 1) * self.width)
 
         def make() -> Any:
-            def run(*arguments):  # a function of its own, for JAX keeps what it traced while its function lives
-                return self.run(*arguments)
+            def run(
+                numbers, draws, room
+            ):  # a function of its own, for JAX keeps what it traced while its function lives
+                return self._run(lambda: self._sent.unpack(numbers), draws, room)
 
-            return jax.jit(run, donate_argnums=5, compiler_options=IN_THE_LOOP)
+            return jax.jit(run, donate_argnums=2, compiler_options=IN_THE_LOOP)
 
-        self._compiled = Compiled(make)
+        self._compiled, self._sent = Compiled(make), _Packing()
+
+    def run(self, values: Any, carried: Any, first: Any, steps: Any, draws: Any, rows: Any) -> jax.Array:
+        """The loop as a pure function, which writes its records into `rows`."""
+        return self._run(lambda: (values, carried, first, steps), draws, rows)
 
     def clear_cache(self) -> None:
         """Forget the compiled program."""
@@ -381,7 +379,8 @@ class Recorder:
             room = _rooms[self.width].pop()
         except IndexError:
             room = jnp.zeros((LONGEST + 1, self.width))
-        room = self._compiled(*arguments, room)
+        *numbers, draws = arguments
+        room = self._compiled(self._sent.pack(numbers), draws, room)
         # Read where it lies: a view that JAX knows of would be in the way of the next run, which then copied the room.
         lies = memoryview(self._numbers.from_address(room.unsafe_buffer_pointer()))
         rows = np.frombuffer(lies).reshape(-1, self.width)[: steps + 1].copy()
@@ -398,6 +397,30 @@ class Recorder:
         return theta, loss, record, last
 
 
+class _Packing:
+    """Numbers of the same shapes and types, again and again as one vector: each array that a program is given costs as
+    much time as twenty steps of a run."""
+
+    def __init__(self):
+        self._kinds: list[tuple[tuple[int, ...], Any]] | None = None
+        self._tree: Any = None
+
+    def pack(self, numbers: Any) -> np.ndarray:
+        """All of them, which float64 must be able to hold."""
+        leaves, tree = jax.tree.flatten(numbers)
+        if self._kinds is None:
+            self._tree, self._kinds = tree, [(np.shape(leaf), leaf.dtype) for leaf in leaves]
+        return np.concatenate([leaf.ravel() for leaf in leaves], dtype=np.float64)
+
+    def unpack(self, packed: jax.Array) -> Any:
+        """What was packed, within a program."""
+        assert self._kinds is not None, "what is unpacked was packed before"
+        ends = np.cumsum([math.prod(shape) for shape, _ in self._kinds])
+        pieces = jnp.split(packed, ends[:-1].tolist())
+        leaves = [piece.reshape(shape).astype(dtype) for piece, (shape, dtype) in zip(pieces, self._kinds, strict=True)]
+        return jax.tree.unflatten(self._tree, leaves)
+
+
 def _cut(rows: np.ndarray, columns: Sequence[tuple[slice, tuple[int, ...], Any]]) -> list[np.ndarray]:
     """The arrays that lie in these columns, in views where they are of the rows' own type. It is done for every racer
     at every move of a slider, so nothing is asked of an array that it is already."""
@@ -408,7 +431,8 @@ def _cut(rows: np.ndarray, columns: Sequence[tuple[slice, tuple[int, ...], Any]]
 def _build(problem: Problem, rule: Rule, fresh: bool) -> tuple[Callable, Any]:
     """The pure function that one compilation turns into a program, and the shapes of what a row of its records holds.
 
-    It takes `steps` steps, and returns `rows` with one row for each and one for the end.
+    `given()` is (values, what is carried, the first step's number, steps). It takes so many steps, and returns `rows`
+    with one row for each and one for the end.
     """
     begin, move = _mover(problem, rule)
 
@@ -420,9 +444,11 @@ def _build(problem: Problem, rule: Rule, fresh: bool) -> tuple[Callable, Any]:
         after, (_, *record), _ = move(values, carry, t, draw)
         return after, (carry[0], problem.loss(carry[0], values["problem"]), tuple(record))
 
-    def run(values, carried, first, steps, draws, rows):
+    def run(given, draws, rows):
+        values, carried, _, steps = given()
+
         def advance(i, now):
-            carry, rows = now
+            (carry, rows), (values, _, first, _) = now, given()  # in the loop, too: see IN_THE_LOOP
             carry, record = step(values, carry, first, i, draws)
             return carry, _put(rows, _row(record, rows.dtype), i)
 

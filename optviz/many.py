@@ -31,7 +31,7 @@ from optviz.once import once
 from optviz.optimizers import Optimizer
 from optviz.pools import pool
 from optviz.problems import standard_normal
-from optviz.programs import program
+from optviz.programs import aligned, program
 from optviz.spec import Param
 
 CELLS_AT_MOST = CAPACITY.cells  # runs of one request: 400 × 400
@@ -283,7 +283,9 @@ class _Batch:
         *front, count = numbers.shape
         filled = np.empty((*front, self.blocks * BLOCK), self.dtype)
         filled[..., :count], filled[..., count:] = numbers, numbers[..., -1:]
-        return np.ascontiguousarray(np.moveaxis(filled.reshape(*front, self.blocks, BLOCK), -2, 0))
+        blocked = aligned((self.blocks, *front, BLOCK), self.dtype)
+        blocked[...] = np.moveaxis(filled.reshape(*front, self.blocks, BLOCK), -2, 0)
+        return blocked
 
     def _chance(self, first: int, last: int) -> np.ndarray:
         """Standard normal numbers: (steps, 2, 1) for all runs, or (1, steps, 2, BLOCK)."""
@@ -349,9 +351,10 @@ def _own_chance(seeds: tuple[int, ...], steps: int, dtype: Any) -> np.ndarray:
 def _placed(seeds: tuple[int, ...], of_run: tuple[int, ...], steps: int, room: int, dtype: Any) -> Any:
     """(1, room, 2, BLOCK), where the program wants it. Of all rules of a fair race it is the same."""
     drawn: Any = _own_chance(seeds, steps, dtype)
-    chance = np.zeros((1, room, 2, BLOCK), dtype)
+    chance = aligned((1, room, 2, BLOCK), dtype)
+    chance[...] = 0
     chance[0, :steps, :, : len(of_run)] = drawn[:, :, of_run]
-    return jax.device_put(chance)
+    return chance
 
 
 # Programs ------------------------------------------------------------------------------------------------------------

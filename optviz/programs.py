@@ -8,18 +8,26 @@ one unused for longest is forgotten, and its memory goes back to the system.
 from __future__ import annotations
 
 import ctypes
+import math
 import sys
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, TypeVar
 
 import jax
+import numpy as np
 
 from optviz.limits import LIMITS
+from optviz.pools import on_any_core
 
 COMPILED_AT_MOST = LIMITS.programs
+ALIGNMENT = 64  # bytes, which XLA asks of what it reads where it lies
 P = TypeVar("P", bound=Callable)
+# A program runs in the thread that calls it: to hand it over takes as long as a run of a thousand steps, and a thread
+# that gives way to pages (`optviz.pools`) would only wait. JAX looks at this before its first program, and not into the
+# environment.
+jax.config.update("jax_cpu_enable_async_dispatch", False)
 _programs: OrderedDict[Hashable, Any] = OrderedDict()
 _lock = threading.Lock()
 
@@ -49,7 +57,8 @@ class Compiled:
             with self._lock:
                 compiled = self._compiled.get(kind)
                 if compiled is None:
-                    compiled = self._compiled[kind] = self._make().lower(*arguments).compile()
+                    with on_any_core():  # as the threads that compile are born here
+                        compiled = self._compiled[kind] = self._make().lower(*arguments).compile()
         self._latest = compiled
         return compiled(*arguments)
 
@@ -88,6 +97,17 @@ def kept(key: Hashable, build: Callable[[], P]) -> P:
         del forgotten
         _return_memory()
     return wanted
+
+
+def aligned(shape: Sequence[int], dtype: Any) -> np.ndarray:
+    """An array with nothing in it yet, at an address that lets a program read it in place.
+
+    An argument of more than 100 kB that lies elsewhere is copied by a thread of XLA's, which then runs the program too.
+    """
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    whole = np.empty(size + ALIGNMENT, np.uint8)
+    start = -whole.ctypes.data % ALIGNMENT
+    return whole[start : start + size].view(dtype).reshape(shape)
 
 
 def _return_memory() -> None:

@@ -14,8 +14,8 @@ ROOT = Path(__file__).parents[1]
 
 # From the bottom up. A room may import from the rooms below it; rooms on one line do not know each other.
 LAYERS = [
-    {"limits"},
-    {"spec", "programs", "pools", "once", "expression", "questions"},
+    {"limits", "pools"},
+    {"spec", "programs", "once", "expression", "questions"},
     {"stationary", "query", "verdict"},
     {"lecture"},
     {"surfaces", "optimizers", "schedules", "datasets", "networks"},

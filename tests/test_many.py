@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
+import threading
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +14,7 @@ import pytest
 from optviz import doctor
 from optviz import many as module
 from optviz.experiment import Experiment, Pick, Racer, run
-from optviz.many import STATES, elementwise, many, rates, snapshots, tiles, variable
+from optviz.many import STATES, elementwise, finals, many, rates, snapshots, tiles, variable
 from optviz.optimizers import OPTIMIZERS
 from optviz.surfaces import SURFACES
 from optviz.tuning import tuned_lr
@@ -278,3 +281,24 @@ def test_too_much_work_is_refused():
 def test_rules_that_look_across_coordinates_run_in_single_precision(key):
     ends = many(HIMMELBLAU, Racer(Pick(key)), {"x": np.linspace(2.5, 3.5, 5)})
     assert (ends.settled < STEPS).any()
+
+
+def test_the_threads_of_the_pool_do_the_work_themselves():
+    """They give way to pages and have a core each; XLA's own, to which a program may be handed, do not."""
+    threads = os.cpu_count() or 1
+    together = threading.Barrier(threads)
+
+    def spent() -> tuple[int, float]:
+        together.wait(60)
+        return threading.get_ident(), time.thread_time()
+
+    def of_all() -> dict[int, float]:
+        return dict(one.result() for one in [module._pool.submit(spent) for _ in range(threads)])
+
+    rates = np.geomspace(1e-4, 0.3, 40_000)
+    finals(VALLEY, Racer(Pick("adam")), {"lr": rates})  # compiles
+    before, began = of_all(), time.process_time()
+    for _ in range(5):
+        finals(VALLEY, Racer(Pick("adam")), {"lr": rates})
+    whole, after = time.process_time() - began, of_all()
+    assert sum(after[one] - before[one] for one in before) > 0.7 * whole

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from optviz import programs
-from optviz.programs import Compiled, kept, program
+from optviz.programs import ALIGNMENT, Compiled, aligned, kept, program
 
 
 def doubled() -> jax.stages.Wrapped:
@@ -57,6 +57,14 @@ def test_who_comes_while_it_compiles_waits(count):
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(ask, range(8))) == [2 * number for number in range(8)]
     assert count() - before == 1
+
+
+def test_what_a_program_reads_in_place_is_aligned():
+    for shape, dtype in (((3,), np.float32), ((7, 5), np.float64)):
+        array = aligned(shape, dtype)
+        assert (array.shape, array.dtype) == (shape, dtype)
+        assert array.ctypes.data % ALIGNMENT == 0
+        assert array.flags.c_contiguous
 
 
 def test_nothing_stays_of_what_was_traced():

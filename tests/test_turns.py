@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from optviz.pools import LOWER, pool
+from optviz.pools import LOWER, on_any_core, pool
 from optviz.ui import turns
 from optviz.ui.turns import aside, in_turn
 
@@ -117,3 +117,26 @@ def test_a_pool_gives_way():
     threads = pool("of a test", 1)
     assert threads.submit(own).result(LONG) == min(19, own() + LOWER)
     threads.shutdown()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there a thread can be told where to run")
+def test_a_pool_with_a_thread_for_each_core_keeps_them_apart():
+    cores = os.sched_getaffinity(0)
+    together = threading.Barrier(len(cores))
+
+    def where() -> tuple[frozenset[int], set[int], frozenset[int]]:
+        together.wait(LONG)
+        before = frozenset(os.sched_getaffinity(0))
+        with on_any_core():
+            within = os.sched_getaffinity(0)
+        return before, within, frozenset(os.sched_getaffinity(0))
+
+    threads = pool("of a test", len(cores))
+    found = [one.result(LONG) for one in [threads.submit(where) for _ in cores]]
+    threads.shutdown()
+    assert {before for before, _, _ in found} == {frozenset({core}) for core in cores}
+    for before, within, after in found:
+        assert within == cores
+        assert after == before
+    with on_any_core():  # a thread without a place keeps what it may use
+        assert os.sched_getaffinity(0) == cores
