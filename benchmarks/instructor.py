@@ -14,8 +14,8 @@ from benchmarks.visits import VISITS, Visit, link_to
 from optviz import phase_map, phase_map_link
 
 TICKS = 100  # of a processor's time in a second, as Linux tells them
-# A map of 62,500 runs of 2,000 steps: what it takes stands out against a hundred pages.
-MAP = replace(phase_map.PLANE, resolution=250, on=replace(phase_map.PLANE.on, steps=2000))
+# A map of 62,500 runs of 5,000 steps: what it takes stands out against a hundred pages.
+MAP = replace(phase_map.PLANE, resolution=250, on=replace(phase_map.PLANE.on, steps=5000))
 
 
 def large_map(number: int) -> Visit:
@@ -35,7 +35,7 @@ def processor(pid: int) -> float:
 
 
 def instructor() -> Readings:
-    """A hundred visitors open one link to a phase map of 62,500 runs of 2,000 steps at the same moment, on a server
+    """A hundred visitors open one link to a phase map of 62,500 runs of 5,000 steps at the same moment, on a server
     that has compiled its programs. How often the map is computed is told from the server's processor time: that of the
     hundred, less that of a hundred who open the same link again, when nothing is left to compute, over what one visitor
     of another map of that size takes more than a page. Errors are counted as in *visitors*."""

@@ -25,6 +25,7 @@ from optviz.ui.turns import aside
 
 T = TypeVar("T")
 AT_ONCE = 0.5  # s: nobody needs a bar for less
+OFTEN = 0.2  # s between two messages of the bar, which a class that waits for one map would get for each of its tiles
 
 
 @dataclass
@@ -69,16 +70,18 @@ def in_tiles(
     work: _Work[T] | None = works.get(key)
     if work is None or work.request != request:
         work = works[key] = _Work(request, tiles())
-    place, bar, began = st.empty(), None, time.monotonic()
+    place, bar = st.empty(), None
+    began = told = time.monotonic()
     done = sum(map(size, work.parts))
     try:
         for part in () if work.stopped else _aside(work.rest):
             work.parts.append(part)
             done += size(part)
-            if done < of and time.monotonic() - began > AT_ONCE:
-                bar = bar or _bar(place, key)
+            now = time.monotonic()
+            if done < of and now - began > AT_ONCE and (bar is None or now - told > OFTEN):
+                bar, told = bar or _bar(place, key), now
                 bar.progress(min(1.0, done / of), f"{done:,} of {of:,} are done.")
-            if done < of and time.monotonic() - began > LIMITS.request_seconds:
+            if done < of and now - began > LIMITS.request_seconds:
                 work.stopped = work.tired = True
                 break
             let_in()
