@@ -290,7 +290,7 @@ async function drawPanel(stage, panel) {
     if (panel.plane && !panel.solid && measureMargin(panel)) stage.refit();
   }
   panel.stale = true;
-  paintPanel(stage, panel);
+  if (paintPanel(stage, panel)) stage.drawn++;
   schedule(stage);
 }
 

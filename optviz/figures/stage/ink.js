@@ -7,9 +7,9 @@ function schedule(stage) {
 function tick(stage, now) {
   stage.frameRequest = 0;
   if (stage.playing) advance(stage, now);
-  for (const panel of stage.panels.values()) paintPanel(stage, panel);
+  const painted = [...stage.panels.values()].map((panel) => paintPanel(stage, panel));
+  if (painted.includes(true)) stage.drawn++;
   showClock(stage, now);
-  stage.drawn++;
   if (stage.playing) schedule(stage);
 }
 
@@ -27,9 +27,10 @@ function advance(stage, now) {
   }
 }
 
+/** Brings a panel up to date. True if there were lines to paint. */
 function paintPanel(stage, panel) {
   const geo = geometry(panel);
-  if (!geo) return;
+  if (!geo) return false;
   const seen = JSON.stringify(geo);
   if (panel.stale || seen !== panel.seen) {
     panel.geo = geo;
@@ -41,10 +42,12 @@ function paintPanel(stage, panel) {
     fitOverlay(panel);
   }
   if (panel.spec.ground) paintGround(stage, panel);
-  if (stage.at !== panel.inked && !(panel.spec.at && panel.inked !== Infinity)) paintInk(stage, panel);
+  const painting = stage.at !== panel.inked && !(panel.spec.at && panel.inked !== Infinity);
+  if (painting) paintInk(stage, panel);
   paintNotes(stage, panel);
   placeSprites(stage, panel);
   if ([...stage.panels.values()].every((other) => other.seen)) stage.root.dataset.ready = "true";
+  return painting;
 }
 
 /** Sets sizes and places; touches the bitmap, which clears it, only if its size changes. */
