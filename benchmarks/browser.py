@@ -32,7 +32,7 @@ FLAGS = [
     "--disable-sync",
 ]
 PATIENCE = 60_000  # ms
-ROUNDS = 10
+ROUNDS = 20
 PLAYED = 5.0  # s that the player is watched at a time
 STARTS = 3  # of a server, with and without compiled programs
 
@@ -149,7 +149,7 @@ def browser() -> Readings:
     and on benchmarks/stock_page.py, which has a slider and the same runs, contour, paths and loss curves, by
     `st.plotly_chart` and a full rerun, on a server of the same configuration. *Key*: from an arrow key on the learning
     rate's slider, to a value that never was before, until the picture stops changing (the app's last curve with its
-    axis; the stock page's last line and contour); ten rounds in turns. *Drag*: after that, from each of ten moves of
+    axis; the stock page's last line and contour); twenty rounds in turns. *Drag*: after that, from each of twenty moves of
     the pointer, held down on the stage's own slider, to the frame with the new path; held against the median of the
     stock page's keys, as nothing of it moves while a slider is dragged."""
     with chromium() as chrome, serving(APP) as app, serving(STOCK) as stock:

@@ -37,7 +37,7 @@ from optviz.spec import Param
 CELLS_AT_MOST = CAPACITY.cells  # runs of one request: 400 × 400
 WORK_AT_MOST = CAPACITY.run_steps  # runs × steps of one request
 CHANCE_AT_MOST = CAPACITY.noise_numbers  # seeds × steps of one request, 40 MB
-CHANCE_KEPT, PLACED_KEPT = 24_000_000, 12_000_000  # bytes, of all visitors: as drawn, and as a program takes it
+CHANCE_KEPT, PLACED_KEPT = 64_000_000, 12_000_000  # bytes, of all visitors: as drawn, and as a program takes it
 POINTS_AT_MOST = 128  # moments that snapshots may keep of each run
 KEPT_AT_MOST = 2_000_000  # runs × moments
 
