@@ -145,13 +145,13 @@ def move(page: Any, part: float) -> float:
 
 
 def browser() -> Readings:
-    """A race of four optimizers on Rosenbrock over 500 steps at 1280 × 800, on the app's page with all its controls,
-    and on benchmarks/stock_page.py, which has a slider and the same runs, contour, paths and loss curves, by
+    """A race of four optimizers on Rosenbrock over 500 steps at 1280 × 800, on the app's page with all its controls, and
+    on benchmarks/stock_page.py, which has a slider and the same runs, contour, paths and loss curves, by
     `st.plotly_chart` and a full rerun, on a server of the same configuration. *Key*: from an arrow key on the learning
     rate's slider, to a value that never was before, until the picture stops changing (the app's last curve with its
-    axis; the stock page's last line and contour); twenty rounds in turns. *Drag*: after that, from each of twenty moves of
-    the pointer, held down on the stage's own slider, to the frame with the new path; held against the median of the
-    stock page's keys, as nothing of it moves while a slider is dragged."""
+    axis; the stock page's last line and contour); twenty rounds in turns. *Drag*: after that, from each of twenty
+    moves of the pointer, held down on the stage's own slider, to the frame with the new path; held against the median
+    of the stock page's keys, as nothing of it moves while a slider is dragged."""
     with chromium() as chrome, serving(APP) as app, serving(STOCK) as stock:
         context = chrome.new_context(viewport=WINDOW)
         ours = opened(context, app.address + link(RACE), STAGE)

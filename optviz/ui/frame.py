@@ -320,8 +320,8 @@ def _say_sorry() -> None:
 
 def _send_at_once() -> None:
     """Let no answer wait for the browser to confirm the one before: with Nagle's algorithm, which Streamlit's server
-    leaves on, each of a slider's quick moves took 40 ms longer. New connections inherit it from the socket that listens.
-    There is no public way to it but to look for it."""
+    leaves on, each of a slider's quick moves took 40 ms longer. New connections inherit what the socket that listens is
+    told, and there is no public way to that one but to look for it."""
     for one in gc.get_objects():
         if type(one) is socket.socket and one.family in (socket.AF_INET, socket.AF_INET6):
             with suppress(OSError):  # closed, or no stream
