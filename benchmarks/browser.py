@@ -145,8 +145,8 @@ def move(page: Any, part: float) -> float:
 
 
 def browser() -> Readings:
-    """A race of four optimizers on Rosenbrock over 500 steps at 1280 × 800, on the app's page with all its controls, and
-    on benchmarks/stock_page.py, which has a slider and the same runs, contour, paths and loss curves, by
+    """A race of four optimizers on Rosenbrock over 500 steps at 1280 × 800, on the app's page with all its controls,
+    and on benchmarks/stock_page.py, which has a slider and the same runs, contour, paths and loss curves, by
     `st.plotly_chart` and a full rerun, on a server of the same configuration. *Key*: from an arrow key on the learning
     rate's slider, to a value that never was before, until the picture stops changing (the app's last curve with its
     axis; the stock page's last line and contour); twenty rounds in turns. *Drag*: after that, from each of twenty

@@ -273,7 +273,21 @@ class Sheet:
         )
 
 
-SYMBOLS = {"g_ahead": "g̃", "g_last": "g", "xi": "ξ", "mu_product": "Πμ", "v_max": "v̄", "mu": "m", "nu": "v"}
+SYMBOLS = {
+    "g_ahead": "g̃",
+    "g_last": "g",
+    "xi": "ξ",
+    "mu_product": "Πμ",
+    "v_max": "v̄",
+    "mu": "m",
+    "nu": "v",
+    "mu_0": "μ",
+    "exp_avg": "m",
+    "exp_avg_sq": "v",
+    "grad_sum": "s",
+    "numerator_weighted": "r",
+    "estim_lr": "d",
+}
 ANATOMIES: dict[str, Callable[..., None]] = {}
 
 
@@ -336,7 +350,7 @@ def _named(slots: dict[str, Any]) -> dict[str, np.ndarray]:
     named = {}
     for path, value in jax.tree_util.tree_leaves_with_path(slots):
         where = jax.tree_util.keystr(path)
-        short = where.rsplit(".", 1)[1] if "." in where else path[0].key
+        short = re.sub(r"\[(\d+)\]", r"_\1", where.rsplit(".", 1)[1]) if "." in where else path[0].key
         named[where if short in named else short] = value
     return named
 
@@ -668,3 +682,48 @@ def radam(sheet, *, g, mu, nu, t, lr, beta1, beta2, eps):
     _adam_parts(sheet, g, mu, beta1, lambda moment: -lr * scale * moment / (1 - beta1**t))
     sheet.other("moment", "the first moment before it is scaled", -lr * mean)
     sheet.step(-lr * scale * mean, rate=lr * scale)
+
+
+@anatomy_of("optax_prodigy")
+def prodigy(
+    sheet, *, g, theta, exp_avg, exp_avg_sq, grad_sum, estim_lr, numerator_weighted, after, t, lr, beta1, beta2, eps,
+    first_distance,
+):  # fmt: skip
+    correction = sheet.let("c", "corrects both moments for their start at zero", sqrt(1 - beta2**t) / (1 - beta1**t))
+    far = sheet.let(
+        "h", "how far a step goes: the rate times the distance estimated before", estim_lr * lr * correction
+    )
+    m = sheet.let(
+        "m", "first moment: average of gradients times distances", beta1 * exp_avg + (1 - beta1) * estim_lr * g
+    )
+    v = sheet.let(
+        "v", "second moment: average of their squares", beta2 * exp_avg_sq + (1 - beta2) * (estim_lr * g) ** 2
+    )
+    s = sheet.let(
+        "s",
+        "the gradients so far, added up, later ones more",
+        sqrt(beta2) * grad_sum + far * estim_lr * g / first_distance,
+    )
+    travelled = (g.value * (after["params0"] - theta.value)).sum(axis=1)
+    come = sheet.read("gᵀ(θ₀ − θ)", "how far the way from the start leads down this gradient", travelled)
+    r = sheet.let(
+        "r",
+        "the same, added up like the gradients",
+        sqrt(beta2) * numerator_weighted + estim_lr * far * come / first_distance,
+    )
+    size = sheet.read("|s|", "the size of s: the sum over both coordinates", np.abs(s.value).sum(axis=1))
+    d = sheet.let("d", "estimated distance to the minimum, which only grows", maximum(estim_lr, r / size))
+    root = sqrt(v) + d * eps
+    sheet.part("moment", "what is kept of the first moment", -far * beta1 * exp_avg / root)
+    sheet.part("gradient", "the new gradient's part", -far * (1 - beta1) * estim_lr * g / root)
+    sheet.step(-far * m / root)
+
+
+@anatomy_of("optax_sm3")
+def sm3(sheet, *, g, mu_0, nu, lr, momentum):
+    square = sheet.let("μ", "sum of all squared gradients so far", mu_0 + g**2)
+    root = sqrt(square + sheet.known("ε₀", 1e-8))
+    new = sheet.let("v", "velocity: average of the scaled gradients", momentum * nu + (1 - momentum) * g / root)
+    sheet.part("velocity", "what is kept of the velocity", -lr * momentum * nu)
+    sheet.part("scaled", "the new gradient, divided by the root of the sum", -lr * (1 - momentum) * g / root)
+    sheet.step(-lr * new, rate=lr * (1 - momentum) / root)

@@ -24,7 +24,13 @@ BAR = 1e-12  # of max(1, |value|)
 STEPS = 60
 QUIET = ("valley", "styblinski_tang")  # and Rosenbrock, with everything that can be added
 LIVELY = {"momentum": 0.8, "dampening": 0.3, "weight_decay": 0.5, "damping": 0.4, "accumulator": 0.1, "eps": 1e-3}
-UNSHOWN = {"count", "share", "theta_last", "g_last"}  # of no line of their own: seen in the leaves, or bookkeeping
+UNSHOWN = {
+    "count",
+    "share",
+    "theta_last",
+    "g_last",
+    "params0",
+}  # of no line of their own: seen in the leaves, or bookkeeping
 
 
 def settings(key: str) -> list[dict]:
@@ -86,6 +92,7 @@ def recorded(only: Run) -> dict[str, np.ndarray]:
     named = {}
     for path, leaf in jax.tree_util.tree_leaves_with_path(only.trajectory.slots):
         name = re.findall(r"\w+(?:\[\d\])?", jax.tree_util.keystr(path).split(".")[-1])[-1]
+        name = name.replace("[", "_").rstrip("]")
         named[SYMBOLS.get(name, name) if only.racer.optimizer.key in ANATOMIES else name] = leaf
     return named
 
@@ -356,8 +363,13 @@ def test_friction_takes_at_most_half():
     assert (adams * friction <= 0).all()
 
 
-def test_the_fallback_shows_what_was_recorded():
-    _, parted = racing("optax_prodigy")
+def test_every_rule_is_taken_apart():
+    assert set(ANATOMIES) == set(OPTIMIZERS)
+
+
+def test_a_rule_without_an_anatomy_of_its_own_shows_what_was_recorded(monkeypatch):
+    monkeypatch.delitem(ANATOMIES, "optax_prodigy")
+    parted = anatomy(run(quiet("optax_prodigy", 0, "valley"))[0])
     assert {"exp_avg", "exp_avg_sq", "estim_lr"} <= {line.symbol for line in parted.lines}
     assert "not shown" in parted.lines[0].says
 
