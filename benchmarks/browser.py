@@ -32,7 +32,7 @@ FLAGS = [
     "--disable-sync",
 ]
 PATIENCE = 60_000  # ms
-ROUNDS = 20
+ROUNDS, DRAGS = 20, 10
 PLAYED = 5.0  # s that the player is watched at a time
 STARTS = 3  # of a server, with and without compiled programs
 
@@ -149,7 +149,7 @@ def browser() -> Readings:
     and on benchmarks/stock_page.py, which has a slider and the same runs, contour, paths and loss curves, by
     `st.plotly_chart` and a full rerun, on a server of the same configuration. *Key*: from an arrow key on the learning
     rate's slider, to a value that never was before, until the picture stops changing (the app's last curve with its
-    axis; the stock page's last line and contour); twenty rounds in turns. *Drag*: after that, from each of twenty
+    axis; the stock page's last line and contour); twenty rounds in turns. *Drag*: after that, from each of ten
     moves of the pointer, held down on the stage's own slider, to the frame with the new path; held against the median
     of the stock page's keys, as nothing of it moves while a slider is dragged."""
     with chromium() as chrome, serving(APP) as app, serving(STOCK) as stock:
@@ -167,7 +167,7 @@ def browser() -> Readings:
         handle.hover()
         ours.wait_for_function("document.querySelector('.oz-stage').probe().family !== null")
         ours.mouse.down()
-        for part in np.linspace(0.55, 0.9, ROUNDS):
+        for part in np.linspace(0.55, 0.9, DRAGS):
             drags.append(move(ours, part))
         ours.mouse.up()
 
