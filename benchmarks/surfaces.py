@@ -23,7 +23,7 @@ from optviz.problems import from_surface
 
 STEPS, START = 1000, (-1.2, 1.0)
 ROUNDS = 11
-REPEATS = 20  # of ours in one round, which is otherwise too short to be timed
+REPEATS = 100  # of ours in one round, which is otherwise too short to be timed
 MOVES = 100  # of a slider
 
 
@@ -140,7 +140,7 @@ def trajectories() -> Readings:
     """SGD, momentum, Nesterov, AdaGrad, RMSProp, AdaDelta, Adam, AMSGrad, AdamW and NAdam each take 1,000 steps from
     (−1.2, 1) in double precision, and keep every point, loss and gradient. Eleven rounds; in each, torch.optim runs
     eagerly once, optax runs its jitted step in a Python loop once, and `descend`, which is what the app calls for each
-    racer, runs twenty times. Rules are put together and programs compiled before. `optviz.trace` checks its arguments
+    racer, runs a hundred times. Rules are put together and programs compiled before. `optviz.trace` checks its arguments
     and puts the rule together at each call; how it does is stated too. That PyTorch walks the same first hundred steps
     is checked; optax has defaults of its own."""
     per_step, loop = per_step_optax(), with_descend()
