@@ -140,9 +140,9 @@ def trajectories() -> Readings:
     """SGD, momentum, Nesterov, AdaGrad, RMSProp, AdaDelta, Adam, AMSGrad, AdamW and NAdam each take 1,000 steps from
     (−1.2, 1) in double precision, and keep every point, loss and gradient. Eleven rounds; in each, torch.optim runs
     eagerly once, optax runs its jitted step in a Python loop once, and `descend`, which is what the app calls for each
-    racer, runs a hundred times. Rules are put together and programs compiled before. `optviz.trace` checks its arguments
-    and puts the rule together at each call; how it does is stated too. That PyTorch walks the same first hundred steps
-    is checked; optax has defaults of its own."""
+    racer, runs a hundred times. Rules are put together and programs compiled before. `optviz.trace` checks its
+    arguments and puts the rule together at each call; how it does is stated too. That PyTorch walks the same first
+    hundred steps is checked; optax has defaults of its own."""
     per_step, loop = per_step_optax(), with_descend()
     for rule in RULES:
         np.testing.assert_array_equal(loop(rule), with_trace(rule))
