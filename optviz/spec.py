@@ -129,7 +129,8 @@ class Param:
                     return self.check(float(text))
                 except ValueError:
                     pass
-        raise ValueError(f"{self.name} must be {self.allowed}, not “{text[:32]}”")
+        allowed = "1 (on) or 0 (off)" if self.kind == "flag" else self.allowed
+        raise ValueError(f"{self.name} must be {allowed}, not “{text[:32]}”")
 
     def write(self, value: Value) -> str:
         """`value` as a link writes it: the shortest text from which `parse` gives it back exactly."""

@@ -243,7 +243,7 @@ def test_a_field_that_cannot_be_read_falls_back_alone(query, says):
 
 # What is bad within a racer, and the racer that is left.
 BAD_PARTS = [
-    ("sgd~lr~0.1~nesterov~yes", SGD, "nesterov must be True or False"),
+    ("sgd~lr~0.1~nesterov~yes", SGD, "nesterov must be 1 (on) or 0 (off)"),
     ("sgd~lr~0.1~beta1~0.5", SGD, "there is no parameter “beta1”; there are lr, momentum"),
     ("sgd~lr~0.1~momentum", SGD, "“momentum” stands without a value"),
     ("sgd~lr~0.1~~", SGD, "there is no parameter “”"),
