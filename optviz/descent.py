@@ -356,9 +356,8 @@ class Recorder:
         self._numbers = ctypes.c_double * ((LONGEST + 1) * self.width)
 
         def make() -> Any:
-            def run(
-                numbers, draws, room
-            ):  # a function of its own, for JAX keeps what it traced while its function lives
+            # a function of its own, for JAX keeps what it traced while its function lives
+            def run(numbers, draws, room):
                 return self._run(lambda: self._sent.unpack(numbers), draws, room)
 
             return jax.jit(run, donate_argnums=2, compiler_options=IN_THE_LOOP)
