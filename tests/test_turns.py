@@ -1,4 +1,4 @@
-"""Turns: one script at a time, the shortest first, nobody for ever, and others meanwhile while one computes aside."""
+"""Turns: one script at a time, the shortest first, nobody for ever, others while one computes aside or for long."""
 
 import os
 import sys
@@ -59,21 +59,57 @@ def test_of_those_who_wait_the_shortest_go_first(monkeypatch):
     assert order == ["slider", "slider", "race", "map"]
 
 
-def test_who_has_waited_long_goes_ahead_and_takes_no_turn_from_anybody(monkeypatch):
-    monkeypatch.setattr(turns, "PATIENCE", 0.01)
-    done = threading.Event()
+def test_who_came_long_before_goes_before_a_shorter_one():
+    turns._turns.learn("map", 0.2)
+    turns._turns.learn("slider", 0.01)
+    order, now = [], time.perf_counter()
 
-    def impatient() -> None:
-        with in_turn("impatient"):
+    def visit(page: str, came: float) -> None:
+        number = turns._turns.take(page, came)
+        order.append(page)
+        turns._turns.give(number)
+
+    with in_turn("first"):
+        threads = started(lambda: visit("slider", now))
+        all_wait(1)
+        threads += started(lambda: visit("map", now - 2 * turns.WEIGHT * 0.2))
+        all_wait(2)
+    for thread in threads:
+        thread.join(LONG)
+    assert order == ["map", "slider"]
+
+
+def test_a_turn_that_lasts_is_lost_to_one_of_those_who_wait(monkeypatch):
+    monkeypatch.setattr(turns, "PATIENCE", 0.5)
+    inside, most, done = set(), [], threading.Event()
+
+    def visit(name: int) -> None:
+        with in_turn("page"):
+            inside.add(name)
+            most.append(len(inside))
+            time.sleep(0.02)
+            inside.remove(name)
+        if len(most) == 5:
             done.set()
 
     with in_turn("long"):
-        (thread,) = started(impatient)
+        threads = started(*[lambda name=name: visit(name) for name in range(5)])
         assert done.wait(LONG)
-        thread.join(LONG)
-        assert turns._turns._taken  # still the first one's
-        assert not turns._turns._waiting
-    assert not turns._turns._taken
+        for thread in threads:
+            thread.join(LONG)
+        assert turns._turns._holder is None  # the long one has lost its turn, and may go on
+    assert most == [1] * 5  # the others went one after another all the same
+    assert turns._turns._holder is None
+
+
+def test_who_lost_a_turn_takes_none_from_others(monkeypatch):
+    monkeypatch.setattr(turns, "PATIENCE", 0.01)
+    lost = turns._turns.take("long", 0.0)
+    others = turns._turns.take("other", 0.0)  # waits until the long one has lost it
+    turns._turns.give(lost)
+    assert turns._turns._holder == others
+    turns._turns.give(others)
+    assert turns._turns._holder is None
 
 
 def test_others_have_their_turns_while_one_computes_aside(monkeypatch):
@@ -90,8 +126,8 @@ def test_others_have_their_turns_while_one_computes_aside(monkeypatch):
         with aside():
             assert done.wait(LONG)
             thread.join(LONG)
-        assert turns._turns._taken
-    assert not turns._turns._taken
+        assert turns._turns._holder is not None
+    assert turns._turns._holder is None
 
 
 def test_what_was_done_aside_does_not_count_as_a_turn():
@@ -103,10 +139,10 @@ def test_what_was_done_aside_does_not_count_as_a_turn():
 def test_a_turn_within_a_turn_is_the_same_one_and_a_failure_ends_it():
     with pytest.raises(ValueError, match="broken"), in_turn("page"), in_turn("fragment"):
         raise ValueError("broken")
-    assert not turns._turns._taken
+    assert turns._turns._holder is None
     assert list(turns._turns.usual) == ["page"]
     with aside():  # outside a turn, as in a test or a download
-        assert not turns._turns._taken
+        assert turns._turns._holder is None
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only there a thread has a priority of its own")

@@ -51,6 +51,7 @@ from optviz.ui.desk import Desk
 from optviz.ui.jobs import Glance, Job, busy, job_of_visitor
 from optviz.ui.lesson import measured_or_stopped, say_verdict
 from optviz.ui.stage import Row, Table, stage
+from optviz.ui.turns import aside
 
 UPLOAD = "="  # stands in the list of data sets for a visitor's own table
 PATIENCE = 2.5  # s that an answer waits for news. Pictures without any would take the processor from compiling
@@ -509,7 +510,8 @@ def news_of(desk: Desk, job: Job) -> Glance:
     glance = job.glance()
     # Reading the session's state is where Streamlit breaks a script off, if the visitor has moved something meanwhile.
     while glance.running and glance.place == st.session_state.get(desk.key("looked")) and time.monotonic() < until:
-        glance = job.glance(glance.place)
+        with aside():
+            glance = job.glance(glance.place)
     st.session_state[desk.key("looked")] = glance.place
     return glance
 
