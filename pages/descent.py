@@ -47,6 +47,7 @@ def laboratory() -> None:
 def race(controls: DeltaGenerator) -> None:
     """What a slider changes: the panel of `controls`, and the picture."""
     with in_turn("descent"):
+        desk.publish()  # first: the browser is at it while the race is run
         with controls:
             controls_panel(desk)
         desk.say()
@@ -56,7 +57,6 @@ def race(controls: DeltaGenerator) -> None:
         if claim:  # last, because it may have to run more than the race itself
             with claim:
                 claim_panel(desk, ON_SURFACES, lambda claim: measured_on(claim, desk.experiment))
-        desk.publish()
 
 
 laboratory()

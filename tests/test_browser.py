@@ -50,6 +50,30 @@ def test_a_slider_moves_the_path(visitor):
     np.testing.assert_allclose(after, exact, rtol=1e-6)
 
 
+def test_a_key_is_sent_before_the_next_frame(visitor):
+    """Streamlit sends by a timer, and Chromium lets timers wait until it has painted."""
+    guest = visitor().open("/descent?racer=adam~lr~0.05").at_the_end()
+    guest.page.evaluate(
+        """() => {
+          const send = WebSocket.prototype.send
+          WebSocket.prototype.send = function (...message) {
+            window.order?.push("sent")
+            return send.apply(this, message)
+          }
+          addEventListener("keydown", () => {
+            window.order = []
+            requestAnimationFrame(() => window.order.push("painted"))
+          }, { capture: true })
+          window.timer = setTimeout
+        }"""
+    )
+    before = guest.probe()["heads"]["Adam"]
+    guest.nudge("Learning rate")
+    guest.until(lambda state: state["heads"]["Adam"] != before, "another path")
+    assert guest.page.evaluate("window.order.slice(0, 2)") == ["sent", "painted"]
+    assert guest.page.evaluate("window.timer === setTimeout"), "the page's timers are what they were"
+
+
 def test_a_slider_leaves_the_panels_where_they_stand(visitor):
     """To take one out and put it back at the same place is to lay out all of Plotly's picture anew."""
     guest = visitor().open("/descent?racer=adam~lr~0.05").at_the_end()

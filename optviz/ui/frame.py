@@ -23,6 +23,7 @@ import plotly
 import streamlit as st
 from streamlit.elements import exception
 from streamlit.errors import FragmentHandledException
+from streamlit.runtime import runtime
 
 from optviz.lecture import Lectures
 from optviz.ui import present
@@ -38,6 +39,7 @@ ICON = Path(__file__).with_name("icon.png")
 UNPRESENTED = ("pages/glossary.py", present.HANDOUT)  # no list leads to them
 FIRST_PAGE = 4.0  # seconds that a fresh server may need for its first page
 ARENA_MAX = -8  # the number of this setting of malloc
+FLUSH_INTERVAL, FLUSH = "MESSAGE_FLUSH_INTERVAL_SECS", 0.001  # s
 SORRY_HERE = "_GENERIC_UNCAUGHT_EXCEPTION_TEXT"
 SORRY = (
     "Something went wrong here, and it is optviz's fault, not yours. Your experiment is kept in the address: move "
@@ -283,6 +285,7 @@ def prepare_server(warm: Experiment) -> threading.Timer:
     _offer_plotly()
     _say_sorry()
     _send_at_once()
+    _flush_soon()
     timer = threading.Timer(FIRST_PAGE, _warm_up, args=(warm,))  # not at once: the first visitor's page comes first
     timer.daemon, timer.name = True, "optviz warm-up"
     timer.start()
@@ -326,6 +329,13 @@ def _send_at_once() -> None:
         if type(one) is socket.socket and one.family in (socket.AF_INET, socket.AF_INET6):
             with suppress(OSError):  # closed, or no stream
                 one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def _flush_soon() -> None:
+    """Let what a script has to say leave soon. Streamlit's server rests for 5 ms after each round in which it sends;
+    the first message of a run, which says only that it begins, made the answer wait that long. There is no public way
+    to say how long it rests."""
+    setattr(runtime, FLUSH_INTERVAL, FLUSH)
 
 
 def _offer_plotly() -> None:
