@@ -59,6 +59,7 @@ class Compiled:
                 if compiled is None:
                     with on_any_core():  # as the threads that compile are born here
                         compiled = self._compiled[kind] = self._make().lower(*arguments).compile()
+                    _return_memory()  # of what the compiler took
         self._latest = compiled
         return compiled(*arguments)
 

@@ -59,6 +59,15 @@ def test_who_comes_while_it_compiles_waits(count):
     assert count() - before == 1
 
 
+def test_what_the_compiler_took_goes_back_and_nothing_else_is_waited_for(monkeypatch):
+    returned = []
+    monkeypatch.setattr(programs, "_return_memory", lambda: returned.append(True))
+    compiled = Compiled(doubled)
+    for number in range(3):
+        compiled({"whole": np.float64(number), "half": np.float64(1)})
+    assert len(returned) == 1
+
+
 def test_what_a_program_reads_in_place_is_aligned():
     for shape, dtype in (((3,), np.float32), ((7, 5), np.float64)):
         array = aligned(shape, dtype)
