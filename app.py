@@ -31,9 +31,9 @@ desk = open_desk(opened, Desk("home", default=SADDLE))
 @in_turn("home")
 def saddle() -> None:
     """A race to watch, and to start again from where one clicks."""
+    desk.publish()
     desk.say()
     stage_panel(desk, loop=True, compact=True)
-    desk.publish()
 
 
 with picture:

@@ -28,12 +28,12 @@ def laboratory() -> None:
     controls, picture = st.columns([2, 7], gap="medium")
     with controls:
         controls_panel(desk)
+    desk.publish()
     with picture:
         desk.say()
         walk_panel(desk)
         claim_panel(desk)
         walk_exports(desk)
-    desk.publish()
 
 
 laboratory()

@@ -37,6 +37,7 @@ def laboratory() -> None:
     controls, pictures = st.columns([2, 7], gap="medium")
     with controls:
         controls_panel(desk)
+    desk.publish()
     with pictures:
         desk.say()
         claim_panel(desk, CLAIMS, with_numbers(desk))
@@ -50,7 +51,6 @@ def laboratory() -> None:
         table(desk)
         history(desk)
         second_order_exports(desk)
-    desk.publish()
 
 
 laboratory()

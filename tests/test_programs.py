@@ -59,7 +59,7 @@ def test_who_comes_while_it_compiles_waits(count):
     assert count() - before == 1
 
 
-def test_what_the_compiler_took_goes_back_and_nothing_else_is_waited_for(monkeypatch):
+def test_what_the_compiler_took_goes_back_once(monkeypatch):
     returned = []
     monkeypatch.setattr(programs, "_return_memory", lambda: returned.append(True))
     compiled = Compiled(doubled)
